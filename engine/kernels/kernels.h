@@ -1,0 +1,113 @@
+// The table of kernels an executor runs. C, so that the portable set also runs on microcontrollers.
+//
+// Rules for every kernel: no allocation, no I/O, no global state; every buffer is the caller's;
+// buffers may be aligned to 4 bytes only; inputs and outputs do not overlap unless the comment says
+// so; results depend on the arguments alone (same arguments, same bits).
+//
+// Layouts: activations NHWC; convolution weights [kh][kw][ci/groups][co]; depthwise weights
+// [kh][kw][c]; matrix weights [in][out]. Bit masks: element i is bit i % 8 of byte i / 8.
+#ifndef TINYTL_ENGINE_KERNELS_KERNELS_H_
+#define TINYTL_ENGINE_KERNELS_KERNELS_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// c[m,n] = a[m,k] . b[k,n] + bias[n], or c += a . b if `accumulate` (bias is then null).
+// Element (i,j) of a is a[i * a_row + j * a_col], of b is b[i * b_row + j * b_col];
+// of c is c[i * c_row + j]. One kernel serves a layer's three directions by its strides.
+typedef struct {
+  int32_t m, n, k;
+  const float* a;
+  int64_t a_row, a_col;
+  const float* b;
+  int64_t b_row, b_col;
+  const float* bias;  // [n] or null
+  float* c;
+  int64_t c_row;
+  int32_t accumulate;
+} tt_gemm;
+
+typedef struct {
+  int32_t batch;
+  int32_t in_h, in_w, in_c;
+  int32_t out_h, out_w, out_c;
+  int32_t kernel_h, kernel_w;
+  int32_t stride_h, stride_w;
+  int32_t pad_top, pad_left;  // bottom and right follow from the output size
+  int32_t dilation_h, dilation_w;
+  int32_t groups;  // depthwise kernels: groups = in_c = out_c
+} tt_conv2d_shape;
+
+typedef struct {
+  const char* name;  // "portable", "avx2", ...
+
+  // Matrix product. Scratch depends on n and k and the strides of b only.
+  size_t (*gemm_scratch_bytes)(const tt_gemm*);
+  void (*gemm)(const tt_gemm*, void* scratch);
+
+  // y[n,oh,ow,co] = conv(x[n,h,w,ci], w) + bias[co] (bias may be null).
+  size_t (*conv2d_scratch_bytes)(const tt_conv2d_shape*);
+  void (*conv2d)(const tt_conv2d_shape*, const float* x, const float* w, const float* bias,
+                 float* y, void* scratch);
+  // dx = gradient of the input. Overwrites dx completely.
+  size_t (*conv2d_grad_input_scratch_bytes)(const tt_conv2d_shape*);
+  void (*conv2d_grad_input)(const tt_conv2d_shape*, const float* dy, const float* w, float* dx,
+                            void* scratch);
+  // dw = gradient of the weights. Overwrites dw completely.
+  size_t (*conv2d_grad_weight_scratch_bytes)(const tt_conv2d_shape*);
+  void (*conv2d_grad_weight)(const tt_conv2d_shape*, const float* x, const float* dy, float* dw,
+                             void* scratch);
+
+  // The same for depthwise convolution, w and dw [kh,kw,c]. No scratch.
+  void (*depthwise)(const tt_conv2d_shape*, const float* x, const float* w, const float* bias,
+                    float* y);
+  void (*depthwise_grad_input)(const tt_conv2d_shape*, const float* dy, const float* w, float* dx);
+  void (*depthwise_grad_weight)(const tt_conv2d_shape*, const float* x, const float* dy, float* dw);
+
+  // y[cols] = sum over rows of x[rows, cols]. The gradient of a bias.
+  void (*sum_rows)(const float* x, int64_t rows, int64_t cols, float* y);
+
+  // y[i] = min(max(x[i], low), high). y may be x. high may be +infinity (ReLU).
+  void (*clip)(const float* x, int64_t n, float low, float high, float* y);
+  // Bit i of mask: low < y[i] && y[i] < high, so that the mask can be taken from the clipped value.
+  // Writes ceil(n / 8) bytes, unused bits of the last one 0.
+  void (*clip_mask)(const float* y, int64_t n, float low, float high, uint8_t* mask);
+  // dx[i] = mask bit i ? dy[i] : 0. dx may be dy.
+  void (*mask_apply)(const float* dy, const uint8_t* mask, int64_t n, float* dx);
+  // dx[i] = low < y[i] && y[i] < high ? dy[i] : 0. dx may be dy (or y).
+  void (*clip_grad)(const float* dy, const float* y, int64_t n, float low, float high, float* dx);
+
+  // z[i] = x[i] + y[i]. z may be x or y.
+  void (*add)(const float* x, const float* y, int64_t n, float* z);
+
+  // SGD with momentum as PyTorch defines it, gradient g scaled first:
+  //   d = g * grad_scale + weight_decay * p;  v = momentum * v + d;
+  //   d = nesterov ? d + momentum * v : v;  p -= rate * d.
+  // v is null when momentum is 0 (then d is used directly).
+  void (*sgd)(float* p, const float* g, float* v, int64_t n, float rate, float grad_scale,
+              float momentum, int32_t nesterov, float weight_decay);
+  // Adam (Kingma & Ba 2015) as PyTorch computes it. correction1 = 1 - beta1^t, correction2 = 1 -
+  // beta2^t.
+  //   d = g * grad_scale;  decoupled ? p -= rate * weight_decay * p : d += weight_decay * p
+  //   m = beta1 m + (1 - beta1) d;  v = beta2 v + (1 - beta2) d^2
+  //   p -= (rate / correction1) * m / (sqrt(v) / sqrt(correction2) + epsilon)
+  void (*adam)(float* p, const float* g, float* m, float* v, int64_t n, float rate,
+               float grad_scale, float beta1, float beta2, float epsilon, float correction1,
+               float correction2, int32_t decoupled, float weight_decay);
+} tt_kernels;
+
+// Plain C loops: the reference, and what runs on microcontrollers.
+extern const tt_kernels tt_portable_kernels;
+
+// The fastest set this processor can run, chosen once. Falls back to the portable set.
+const tt_kernels* tt_best_kernels(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // TINYTL_ENGINE_KERNELS_KERNELS_H_

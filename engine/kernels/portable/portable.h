@@ -1,0 +1,48 @@
+// The portable kernels by name, for code that links single kernels (the microcontroller runtime)
+// instead of the whole table. Contracts: kernels.h.
+//
+// Every sum is taken in one fixed order, so a compiler that does not fuse or reassociate
+// (-ffp-contract=off, no -ffast-math) gives the same bits on every machine.
+#ifndef TINYTL_ENGINE_KERNELS_PORTABLE_PORTABLE_H_
+#define TINYTL_ENGINE_KERNELS_PORTABLE_PORTABLE_H_
+
+#include "engine/kernels/kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+void tt_gemm_f32(const tt_gemm* g, void* scratch);
+
+void tt_conv2d_f32(const tt_conv2d_shape* s, const float* x, const float* w, const float* bias,
+                   float* y, void* scratch);
+void tt_conv2d_grad_input_f32(const tt_conv2d_shape* s, const float* dy, const float* w, float* dx,
+                              void* scratch);
+void tt_conv2d_grad_weight_f32(const tt_conv2d_shape* s, const float* x, const float* dy, float* dw,
+                               void* scratch);
+
+void tt_depthwise_f32(const tt_conv2d_shape* s, const float* x, const float* w, const float* bias,
+                      float* y);
+void tt_depthwise_grad_input_f32(const tt_conv2d_shape* s, const float* dy, const float* w,
+                                 float* dx);
+void tt_depthwise_grad_weight_f32(const tt_conv2d_shape* s, const float* x, const float* dy,
+                                  float* dw);
+
+void tt_sum_rows_f32(const float* x, int64_t rows, int64_t cols, float* y);
+void tt_clip_f32(const float* x, int64_t n, float low, float high, float* y);
+void tt_clip_mask_f32(const float* y, int64_t n, float low, float high, uint8_t* mask);
+void tt_mask_apply_f32(const float* dy, const uint8_t* mask, int64_t n, float* dx);
+void tt_clip_grad_f32(const float* dy, const float* y, int64_t n, float low, float high, float* dx);
+void tt_add_f32(const float* x, const float* y, int64_t n, float* z);
+
+void tt_sgd_f32(float* p, const float* g, float* v, int64_t n, float rate, float grad_scale,
+                float momentum, int32_t nesterov, float weight_decay);
+void tt_adam_f32(float* p, const float* g, float* m, float* v, int64_t n, float rate,
+                 float grad_scale, float beta1, float beta2, float epsilon, float correction1,
+                 float correction2, int32_t decoupled, float weight_decay);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // TINYTL_ENGINE_KERNELS_PORTABLE_PORTABLE_H_

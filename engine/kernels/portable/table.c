@@ -1,0 +1,34 @@
+#include "engine/kernels/portable/portable.h"
+
+static size_t no_gemm_scratch(const tt_gemm* g) {
+  (void)g;
+  return 0;
+}
+
+static size_t no_conv_scratch(const tt_conv2d_shape* s) {
+  (void)s;
+  return 0;
+}
+
+const tt_kernels tt_portable_kernels = {
+    .name = "portable",
+    .gemm_scratch_bytes = no_gemm_scratch,
+    .gemm = tt_gemm_f32,
+    .conv2d_scratch_bytes = no_conv_scratch,
+    .conv2d = tt_conv2d_f32,
+    .conv2d_grad_input_scratch_bytes = no_conv_scratch,
+    .conv2d_grad_input = tt_conv2d_grad_input_f32,
+    .conv2d_grad_weight_scratch_bytes = no_conv_scratch,
+    .conv2d_grad_weight = tt_conv2d_grad_weight_f32,
+    .depthwise = tt_depthwise_f32,
+    .depthwise_grad_input = tt_depthwise_grad_input_f32,
+    .depthwise_grad_weight = tt_depthwise_grad_weight_f32,
+    .sum_rows = tt_sum_rows_f32,
+    .clip = tt_clip_f32,
+    .clip_mask = tt_clip_mask_f32,
+    .mask_apply = tt_mask_apply_f32,
+    .clip_grad = tt_clip_grad_f32,
+    .add = tt_add_f32,
+    .sgd = tt_sgd_f32,
+    .adam = tt_adam_f32,
+};
