@@ -1,0 +1,38 @@
+// ELU: y = x where x > 0, else "alpha" (exp(x) - 1), alpha >= 0. Clevert et al., ICLR 2016.
+//
+// Gradient: dx = dy where y > 0, else dy (y + alpha). Saves y only.
+
+#include <cmath>
+
+#include "engine/ops/op_table.h"
+#include "engine/ops/unary.h"
+
+namespace tinytl {
+namespace {
+
+OutputTypes infer(const Node& node, InputTypes in) {
+  check(node.attributes.number("alpha") >= 0.0f, node, in, "alpha must not be negative");
+  return infer_unary(node, in);
+}
+
+void forward(const Node& node, const KernelArgs& t) {
+  const float alpha = node.attributes.number("alpha");
+  map_unary(t, [alpha](float x) { return x > 0.0f ? x : alpha * std::expm1(x); });
+}
+
+void backward(const Node& node, const KernelArgs& t) {
+  const float alpha = node.attributes.number("alpha");
+  map_unary_grad(t, [alpha](float dy, float y) { return y > 0.0f ? dy : dy * (y + alpha); });
+}
+
+}  // namespace
+
+const OpDef kElu{.name = "Elu",
+                 .infer = infer,
+                 .forward = forward,
+                 .vjp = vjp_from_output<kEluGrad>,
+                 .in_place = 1};
+const OpDef kEluGrad{
+    .name = "EluGrad", .infer = infer_unary_grad, .forward = backward, .in_place = 0b11};
+
+}  // namespace tinytl

@@ -1,0 +1,86 @@
+// Linear: y[...,O] = x[...,I] . w[I,O] + b[O]
+//
+// Gradients:  dx = dy . w^T      dw = x^T . dy      db = sum of dy over rows
+//
+// Only dw reads x. With w frozen nothing in the backward graph refers to x, so its lifetime ends in
+// the forward pass: the whole of bias-only training (Cai et al., TinyTL, NeurIPS 2020).
+
+#include "engine/ops/op_helpers.h"
+#include "engine/ops/op_table.h"
+
+namespace tinytl {
+namespace {
+
+enum { kX, kW, kB };
+
+OutputTypes infer(const Node& node, InputTypes in) {
+  check(in.size() == 2 || in.size() == 3, node, in, "takes x, w and an optional bias");
+  check(in[kX].rank() >= 1 && in[kW].rank() == 2, node, in, "w must be a matrix");
+  check(columns_of(in[kX]) == in[kW].dim(0), node, in, "x and w differ in number of features");
+  if (in.size() == 3) {
+    check(in[kB].shape == Shape{in[kW].dim(1)}, node, in, "b needs one entry per output feature");
+  }
+  TensorType y = in[kX];
+  y.shape.back() = in[kW].dim(1);
+  return {y};
+}
+
+tt_gemm gemm_of(InputTypes in) {
+  const int64_t features = in[kW].dim(0), outputs = in[kW].dim(1);
+  tt_gemm g{};
+  g.m = static_cast<int32_t>(rows_of(in[kX]));
+  g.n = static_cast<int32_t>(outputs);
+  g.k = static_cast<int32_t>(features);
+  g.a_row = features;
+  g.a_col = 1;
+  g.b_row = outputs;
+  g.b_col = 1;
+  g.c_row = outputs;
+  return g;
+}
+
+size_t scratch_bytes(const Node&, InputTypes in, const tt_kernels& kernels) {
+  const tt_gemm g = gemm_of(in);
+  return kernels.gemm_scratch_bytes(&g);
+}
+
+void forward(const Node&, const KernelArgs& t) {
+  tt_gemm g = gemm_of(t.types());
+  g.a = t.f32(kX);
+  g.b = t.f32(kW);
+  g.bias = t.inputs() > kB ? t.f32(kB) : nullptr;
+  g.c = t.out_f32();
+  t.kernels().gemm(&g, t.scratch());
+}
+
+void vjp(GradBuilder& grad) {
+  const Node& node = grad.node();
+  const ValueId x = node.input(kX), w = node.input(kW);
+  if (grad.wants(kB)) {
+    grad.set(kB, grad.emit(kSumTo, {grad.dy()}, {{"shape", grad.input_type(kB).shape}}));
+  }
+  if (grad.wants(kW)) {
+    const auto matrix = [&](ValueId v) {
+      const TensorType& type = grad.type(v);
+      if (type.rank() == 2) return v;
+      return grad.emit(kReshape, {v}, {{"shape", Shape{rows_of(type), columns_of(type)}}});
+    };
+    const ValueId dw = grad.emit(kMatMul, {matrix(x), matrix(grad.dy())},
+                                 {{"transpose_a", int64_t{1}}, {"transpose_b", int64_t{0}}});
+    grad.set(kW, dw);
+  }
+  if (grad.wants(kX)) {
+    grad.set(kX, grad.emit(kMatMul, {grad.dy(), w},
+                           {{"transpose_a", int64_t{0}}, {"transpose_b", int64_t{1}}}));
+  }
+}
+
+}  // namespace
+
+const OpDef kLinear{.name = "Linear",
+                    .infer = infer,
+                    .forward = forward,
+                    .vjp = vjp,
+                    .scratch_bytes = scratch_bytes};
+
+}  // namespace tinytl

@@ -1,0 +1,75 @@
+#include "engine/ops/op.h"
+
+#include "engine/ops/op_table.h"
+
+namespace tinytl {
+namespace {
+
+std::vector<TensorType> types_of(const Graph& graph, std::span<const ValueId> ids) {
+  std::vector<TensorType> types;
+  for (const ValueId id : ids) types.push_back(graph.value(id).type);
+  return types;
+}
+
+}  // namespace
+
+void check(bool ok, const Node& node, InputTypes in, std::string_view message) {
+  if (ok) return;
+  std::string text = "node \"" + node.name + "\" (" + std::string(node.op->name) +
+                     "): " + std::string(message) + ":";
+  for (const TensorType& type : in) text += " " + to_string(type);
+  throw InputError(text);
+}
+
+std::vector<ValueId> emit_all(Graph& graph, const OpDef& op, std::string name,
+                              std::vector<ValueId> inputs, Attributes attributes, Phase phase) {
+  Node node{.name = std::move(name),
+            .op = &op,
+            .inputs = std::move(inputs),
+            .outputs = {},
+            .attributes = std::move(attributes),
+            .phase = phase};
+  const OutputTypes types = op.infer(node, types_of(graph, node.inputs));
+  const NodeId id = graph.append(std::move(node), types);
+  return graph.node(id).outputs;
+}
+
+ValueId emit(Graph& graph, const OpDef& op, std::string name, std::vector<ValueId> inputs,
+             Attributes attributes, Phase phase) {
+  return emit_all(graph, op, std::move(name), std::move(inputs), std::move(attributes), phase)
+      .at(0);
+}
+
+GradBuilder::GradBuilder(Graph& graph, NodeId node, std::vector<bool> wanted,
+                         std::vector<std::optional<ValueId>> dy)
+    : graph_(graph),
+      node_(graph.node(node)),
+      wanted_(std::move(wanted)),
+      dy_(std::move(dy)),
+      gradients_(node_.inputs.size()) {}
+
+ValueId GradBuilder::dy(size_t j) const {
+  TT_ASSERT(dy_.at(j).has_value());
+  return *dy_[j];
+}
+
+ValueId GradBuilder::emit(const OpDef& op, std::vector<ValueId> inputs, Attributes attributes) {
+  return tinytl::emit(graph_, op, node_.name, std::move(inputs), std::move(attributes),
+                      Phase::kBackward);
+}
+
+void GradBuilder::set(size_t input, ValueId gradient) {
+  TT_ASSERT(wants(input) && !gradients_.at(input).has_value());
+  TT_ASSERT(type(gradient) == input_type(input));
+  gradients_[input] = gradient;
+}
+
+void GradBuilder::set_reduced(size_t input, ValueId gradient) {
+  const Shape& shape = input_type(input).shape;
+  if (type(gradient).shape != shape) {
+    gradient = emit(kSumTo, {gradient}, {{"shape", shape}});
+  }
+  set(input, gradient);
+}
+
+}  // namespace tinytl

@@ -1,0 +1,122 @@
+// What an operator is: a shape rule, a forward kernel and a gradient rule.
+//
+// One operator is one file in this folder, one line in op_table.h, one in the CMake list and one
+// (or more) in tests/ops/op_cases.cc. OpDef is a table of functions because an operator has no
+// state.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "engine/graph/graph.h"
+#include "engine/kernels/kernels.h"
+
+namespace tinytl {
+
+using InputTypes = std::span<const TensorType>;
+using OutputTypes = std::vector<TensorType>;
+
+// What a kernel may touch. Made once by the executor, so reading it costs a load.
+class KernelArgs {
+ public:
+  KernelArgs(const tt_kernels* kernels, std::vector<TensorType> in_types,
+             std::vector<TensorType> out_types)
+      : kernels_(kernels), in_types_(std::move(in_types)), out_types_(std::move(out_types)) {
+    in_.resize(in_types_.size());
+    out_.resize(out_types_.size());
+  }
+
+  size_t inputs() const { return in_.size(); }
+  std::span<const TensorType> types() const { return in_types_; }
+  const TensorType& type(size_t i) const { return in_types_[i]; }
+  const TensorType& out_type(size_t i = 0) const { return out_types_[i]; }
+  const float* f32(size_t i) const { return static_cast<const float*>(in_[i]); }
+  const int32_t* i32(size_t i) const { return static_cast<const int32_t*>(in_[i]); }
+  const uint8_t* bits(size_t i) const { return static_cast<const uint8_t*>(in_[i]); }
+  // Input i, which the operator declares to overwrite (OpDef::mutates).
+  float* mutable_f32(size_t i) const { return static_cast<float*>(in_[i]); }
+  float* out_f32(size_t i = 0) const { return static_cast<float*>(out_[i]); }
+  int32_t* out_i32(size_t i = 0) const { return static_cast<int32_t*>(out_[i]); }
+  uint8_t* out_bits(size_t i = 0) const { return static_cast<uint8_t*>(out_[i]); }
+  void* scratch() const { return scratch_; }
+  const tt_kernels& kernels() const { return *kernels_; }
+
+  void set_input(size_t i, void* p) { in_[i] = p; }
+  void set_output(size_t i, void* p) { out_[i] = p; }
+  void set_scratch(void* p) { scratch_ = p; }
+  const void* input_pointer(size_t i) const { return in_[i]; }
+  void* output_pointer(size_t i = 0) const { return out_[i]; }
+
+ private:
+  const tt_kernels* kernels_;
+  std::vector<TensorType> in_types_, out_types_;
+  std::vector<void*> in_, out_;
+  void* scratch_ = nullptr;
+};
+
+// Handed to a gradient rule. The rule asks which inputs want a gradient and emits nodes for those
+// only: what it does not emit is not computed, and what no emitted node reads is not kept.
+class GradBuilder {
+ public:
+  // `wanted[i]`: input i of `node` needs a gradient. `dy[j]`: gradient of output j, if it has one.
+  GradBuilder(Graph& graph, NodeId node, std::vector<bool> wanted,
+              std::vector<std::optional<ValueId>> dy);
+
+  const Node& node() const { return node_; }
+  const TensorType& type(ValueId id) const { return graph_.value(id).type; }
+  const TensorType& input_type(size_t i) const { return type(node_.input(i)); }
+  bool wants(size_t input) const { return input < wanted_.size() && wanted_[input]; }
+  // Gradient of output j; it must exist (always true for j = 0 of a one-output operator).
+  ValueId dy(size_t j = 0) const;
+  bool has_dy(size_t j) const { return dy_.at(j).has_value(); }
+
+  // Appends a node and returns its first output. Emit in the order in which the nodes should run.
+  ValueId emit(const OpDef& op, std::vector<ValueId> inputs, Attributes attributes = {});
+  void set(size_t input, ValueId gradient);
+  // `set` for an operator that broadcasts: sums `gradient` down to the shape of that input first.
+  void set_reduced(size_t input, ValueId gradient);
+
+  const std::vector<std::optional<ValueId>>& gradients() const { return gradients_; }
+
+ private:
+  Graph& graph_;
+  const Node node_;  // a copy: emitting moves the graph's own
+  std::vector<bool> wanted_;
+  std::vector<std::optional<ValueId>> dy_, gradients_;
+};
+
+struct OpDef {
+  std::string_view name;
+
+  // Types of the outputs. Throws InputError (through `check`) where the inputs do not fit.
+  OutputTypes (*infer)(const Node&, InputTypes);
+
+  // Computes the outputs. Everything was checked before; allocates nothing, cannot fail.
+  void (*forward)(const Node&, const KernelArgs&);
+
+  // Emits the gradient of every wanted input. Null: not differentiable, reported before training.
+  void (*vjp)(GradBuilder&) = nullptr;
+
+  // Bytes the kernel needs besides inputs and outputs, for as long as it runs.
+  size_t (*scratch_bytes)(const Node&, InputTypes, const tt_kernels&) = nullptr;
+
+  // Bit i: output 0 may be written over input i (same number of bytes) when nothing reads it later.
+  uint32_t in_place = 0;
+  // Bit i: input i, a parameter or a state, is overwritten. Runs after all its other readers.
+  uint32_t mutates = 0;
+  // Output 0 is input 0 under another shape: no kernel runs (forward is null).
+  bool is_view = false;
+};
+
+// Throws InputError "<node> (<op>): <message>: <types>" unless `ok`.
+void check(bool ok, const Node& node, InputTypes in, std::string_view message);
+
+// Infers the output types, appends the node, returns its outputs.
+std::vector<ValueId> emit_all(Graph& graph, const OpDef& op, std::string name,
+                              std::vector<ValueId> inputs, Attributes attributes = {},
+                              Phase phase = Phase::kForward);
+// The same, for the first output.
+ValueId emit(Graph& graph, const OpDef& op, std::string name, std::vector<ValueId> inputs,
+             Attributes attributes = {}, Phase phase = Phase::kForward);
+
+}  // namespace tinytl

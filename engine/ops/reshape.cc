@@ -1,0 +1,28 @@
+// Reshape: the same bytes under the attribute "shape". Runs no kernel. Gradient: reshape back.
+
+#include "engine/ops/op_helpers.h"
+#include "engine/ops/op_table.h"
+
+namespace tinytl {
+namespace {
+
+OutputTypes infer(const Node& node, InputTypes in) {
+  const auto shape = node.attributes.integers("shape");
+  const TensorType type{in[0].dtype, Shape(shape.begin(), shape.end())};
+  check(type.elements() == in[0].elements(), node, in,
+        "cannot be reshaped to " + to_string(type.shape));
+  return {type};
+}
+
+void vjp(GradBuilder& grad) {
+  if (grad.wants(0)) {
+    grad.set(0, grad.emit(kReshape, {grad.dy()}, {{"shape", grad.input_type(0).shape}}));
+  }
+}
+
+}  // namespace
+
+const OpDef kReshape{
+    .name = "Reshape", .infer = infer, .forward = nullptr, .vjp = vjp, .is_view = true};
+
+}  // namespace tinytl

@@ -1,0 +1,29 @@
+// Tanh: y = tanh(x). Gradient: dx = dy (1 - y^2). Saves y only.
+
+#include <cmath>
+
+#include "engine/ops/op_table.h"
+#include "engine/ops/unary.h"
+
+namespace tinytl {
+namespace {
+
+void forward(const Node&, const KernelArgs& t) {
+  map_unary(t, [](float x) { return std::tanh(x); });
+}
+
+void backward(const Node&, const KernelArgs& t) {
+  map_unary_grad(t, [](float dy, float y) { return dy * (1.0f - y * y); });
+}
+
+}  // namespace
+
+const OpDef kTanh{.name = "Tanh",
+                  .infer = infer_unary,
+                  .forward = forward,
+                  .vjp = vjp_from_output<kTanhGrad>,
+                  .in_place = 1};
+const OpDef kTanhGrad{
+    .name = "TanhGrad", .infer = infer_unary_grad, .forward = backward, .in_place = 0b11};
+
+}  // namespace tinytl

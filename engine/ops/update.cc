@@ -1,0 +1,98 @@
+// The optimizer step, as nodes: a parameter is overwritten where its gradient exists, so that the
+// gradient's bytes are free for the next one. Formulas: engine/kernels/kernels.h.
+//
+//   SgdUpdate(p, g, rate, scale[, velocity])           attributes momentum, nesterov, weight_decay
+//   AdamUpdate(p, g, rate, scale, m, v, correction)    attributes beta1, beta2, epsilon, decoupled,
+//                                                      weight_decay
+//   Accumulate(sum, g): sum += g "factor"              over the micro-batches of one step
+//   Clear(sum): sum = 0
+//   GradientScale(g...): min(1, "max_norm" / |g|)      over all gradients together (Pascanu et al.,
+//                                                      ICML 2013)
+//
+// rate, scale and correction are inputs or activations of one or two numbers, read at run time.
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/ops/op_helpers.h"
+#include "engine/ops/op_table.h"
+
+namespace tinytl {
+namespace {
+
+enum { kP, kG, kRate, kGradScale };
+
+OutputTypes infer_sgd(const Node& node, InputTypes in) {
+  check(in.size() == 4 || in.size() == 5, node, in, "takes p, g, rate, scale and a velocity");
+  check(in[kP] == in[kG], node, in, "parameter and gradient differ in shape");
+  return {};
+}
+
+void sgd(const Node& node, const KernelArgs& t) {
+  enum { kVelocity = 4 };
+  t.kernels().sgd(
+      t.mutable_f32(kP), t.f32(kG), t.inputs() > kVelocity ? t.mutable_f32(kVelocity) : nullptr,
+      t.type(kP).elements(), *t.f32(kRate), *t.f32(kGradScale), node.attributes.number("momentum"),
+      static_cast<int32_t>(node.attributes.integer("nesterov")),
+      node.attributes.number("weight_decay"));
+}
+
+OutputTypes infer_adam(const Node& node, InputTypes in) {
+  check(in.size() == 7 && in[kP] == in[kG], node, in,
+        "takes p, g, rate, scale, m, v and the bias corrections");
+  return {};
+}
+
+void adam(const Node& node, const KernelArgs& t) {
+  enum { kM = 4, kV, kCorrection };
+  const float* correction = t.f32(kCorrection);
+  t.kernels().adam(t.mutable_f32(kP), t.f32(kG), t.mutable_f32(kM), t.mutable_f32(kV),
+                   t.type(kP).elements(), *t.f32(kRate), *t.f32(kGradScale),
+                   node.attributes.number("beta1"), node.attributes.number("beta2"),
+                   node.attributes.number("epsilon"), correction[0], correction[1],
+                   static_cast<int32_t>(node.attributes.integer("decoupled")),
+                   node.attributes.number("weight_decay"));
+}
+
+OutputTypes infer_accumulate(const Node& node, InputTypes in) {
+  check(in.size() == 2 && in[0] == in[1], node, in, "takes a sum and a gradient of its shape");
+  return {};
+}
+
+void accumulate(const Node& node, const KernelArgs& t) {
+  const float factor = node.attributes.number("factor");
+  const int64_t n = t.type(0).elements();
+  for (int64_t i = 0; i < n; ++i) t.mutable_f32(0)[i] += factor * t.f32(1)[i];
+}
+
+OutputTypes infer_none(const Node&, InputTypes) { return {}; }
+
+void clear(const Node&, const KernelArgs& t) {
+  std::fill_n(t.mutable_f32(0), t.type(0).elements(), 0.0f);
+}
+
+OutputTypes infer_scalar(const Node&, InputTypes) { return {{DType::kF32, {1}}}; }
+
+void gradient_scale(const Node& node, const KernelArgs& t) {
+  double sum = 0;
+  for (size_t i = 0; i < t.inputs(); ++i) {
+    const int64_t n = t.type(i).elements();
+    for (int64_t j = 0; j < n; ++j) sum += double(t.f32(i)[j]) * double(t.f32(i)[j]);
+  }
+  // PyTorch's clip_grad_norm_ divides by |g| + 1e-6.
+  const double scale = node.attributes.number("max_norm") / (std::sqrt(sum) + 1e-6);
+  t.out_f32()[0] = static_cast<float>(std::min(1.0, scale));
+}
+
+}  // namespace
+
+const OpDef kSgdUpdate{.name = "SgdUpdate", .infer = infer_sgd, .forward = sgd, .mutates = 0b10001};
+const OpDef kAdamUpdate{
+    .name = "AdamUpdate", .infer = infer_adam, .forward = adam, .mutates = 0b110001};
+const OpDef kAccumulate{
+    .name = "Accumulate", .infer = infer_accumulate, .forward = accumulate, .mutates = 1};
+const OpDef kClear{.name = "Clear", .infer = infer_none, .forward = clear, .mutates = 1};
+const OpDef kGradientScale{
+    .name = "GradientScale", .infer = infer_scalar, .forward = gradient_scale};
+
+}  // namespace tinytl
