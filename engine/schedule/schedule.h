@@ -1,0 +1,46 @@
+// The order in which the nodes of a graph run, and the buffers their values live in.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "engine/memory/planner.h"
+#include "engine/ops/op.h"
+
+namespace tinytl {
+
+struct ScheduleOptions {
+  // All update nodes behind all others, so that a step can run without them (accumulation).
+  bool updates_last = false;
+};
+
+struct Schedule {
+  std::vector<NodeId> order;
+  size_t first_update = 0;  // with updates_last: index into `order`; else order.size()
+};
+
+// A valid order. Forward and backward nodes keep the order of the graph, except that
+//  - an update runs as soon as its gradient exists and nobody still reads the old parameter,
+//  - a node of the backward pass that reads forward values only and writes less than it reads (a
+//  bit
+//    mask, an argmax) runs at once, so that what it reads can go.
+Schedule schedule(const Graph& graph, const ScheduleOptions& options = {});
+
+// Which values share bytes, and from when to when. Step i is node `order[i]`.
+//
+// A view (OpDef::is_view) is its input. An operator that may work in place (OpDef::in_place) does
+// so when nothing reads that input, or anything sharing its bytes, later. Inputs of the graph are
+// alive from step 0, outputs to the last step. Scratch is a buffer that lives for one step.
+struct Buffers {
+  std::vector<Lifetime> lifetimes;                // what plan_memory places
+  std::vector<std::optional<size_t>> of_value;    // buffer; empty: outside the arena, or unused
+  std::vector<std::optional<size_t>> of_scratch;  // by node
+  std::vector<ValueId> root;  // by value: itself, or the persistent value it is a view of
+  // By buffer: the values in it in order of writing; empty for scratch. For reports.
+  std::vector<std::vector<ValueId>> values;
+  std::vector<NodeId> scratch_node;  // by buffer: the node whose scratch it is, or kNoNode
+};
+
+Buffers assign_buffers(const Graph& graph, const Schedule& schedule, const tt_kernels& kernels);
+
+}  // namespace tinytl
