@@ -1,0 +1,58 @@
+// Runs a program. All pointers are resolved when it is made; a step is a loop over kernels.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "engine/runtime/arena.h"
+#include "engine/runtime/program.h"
+
+namespace tinytl {
+
+struct ExecutorOptions {
+  const tt_kernels* kernels = nullptr;  // the best for this processor unless given
+  // Shared with other executors that never run at the same time; its own unless given.
+  std::shared_ptr<Arena> arena;
+};
+
+class Executor {
+ public:
+  // `arena`, where given, must hold at least program.plan.arena_bytes. State without storage gets
+  // zero-filled storage. Parameters are used where they are, and shared with every other executor
+  // whose graph shares them.
+  Executor(Program program, ExecutorOptions options = {});
+  // Compiles first.
+  explicit Executor(Graph graph, ExecutorOptions options = {});
+  Executor(Executor&&) = default;  // a copy would run on the nodes of the original
+  Executor& operator=(Executor&&) = default;
+
+  // Bytes of an input (write them before every step: the arena reuses them within it), of an output
+  // (valid until the next step of any executor on the arena), or of a parameter or state.
+  std::span<float> f32(ValueId id) const;
+  std::span<int32_t> i32(ValueId id) const;
+
+  // Runs every node; or, with `apply_updates` false, those before Schedule::first_update.
+  void step(bool apply_updates = true) noexcept;
+
+  const Graph& graph() const { return program_.graph; }
+  const Program& program() const { return program_; }
+  const Arena& arena() const { return *arena_; }
+
+ private:
+  struct Instruction {
+    const Node* node;
+    void (*forward)(const Node&, const KernelArgs&);
+    KernelArgs args;
+  };
+  void* address(ValueId id) const;
+  void* buffer_address(size_t buffer) const;
+  void resolve();
+
+  Program program_;
+  const tt_kernels* kernels_;
+  std::shared_ptr<Arena> arena_;
+  std::vector<Instruction> instructions_;
+  size_t first_update_ = 0;  // index into instructions_
+};
+
+}  // namespace tinytl
