@@ -1,0 +1,23 @@
+// Which parameters train. Methods produce one (tinytl/methods); only autodiff reads it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/graph/graph.h"
+
+namespace tinytl {
+
+// Parameters that share a learning rate.
+enum class Group : uint8_t { kHead, kBackbone };
+
+struct TrainedParameter {
+  ValueId parameter;
+  Group group = Group::kBackbone;
+};
+
+struct UpdateScheme {
+  std::vector<TrainedParameter> parameters;
+};
+
+}  // namespace tinytl
