@@ -1,0 +1,110 @@
+#include "optim/optimizer.h"
+
+#include "engine/ops/op_table.h"
+
+namespace tinytl {
+namespace {
+
+class Updates {
+ public:
+  Updates(GradientGraph gradients, const OptimizerOptions& options) : options_(options) {
+    result_.graph = std::move(gradients.graph);
+    result_.prediction = gradients.prediction;
+    result_.target = gradients.target;
+    result_.loss = gradients.loss;
+    result_.trained = std::move(gradients.gradients);
+    result_.accumulation_steps = options.accumulation_steps;
+  }
+
+  TrainingGraph run() {
+    if (options_.accumulation_steps > 1) accumulate();
+    one_ = add_number("one", 1.0f);
+    const ValueId scale = options_.clip_norm > 0 ? clip() : one_;
+    if (options_.kind != OptimizerOptions::Kind::kSgd) {
+      result_.adam_correction = graph().add_input("adam_correction", {DType::kF32, {2}});
+    }
+    for (const ParameterGradient& p : result_.trained) update(p, scale);
+    if (options_.accumulation_steps > 1) {
+      for (const ParameterGradient& p : result_.trained) append(kClear, p, {p.gradient}, {});
+    }
+    return std::move(result_);
+  }
+
+ private:
+  Graph& graph() { return result_.graph; }
+  std::string name_of_parameter(const ParameterGradient& p) {
+    return graph().value(p.parameter).name;
+  }
+
+  ValueId add_number(std::string name, float number) {
+    return graph().add_persistent(std::move(name), Role::kConstant,
+                                  make_tensor({1}, std::span(&number, 1)));
+  }
+
+  ValueId add_state(const ParameterGradient& p, const char* kind) {
+    const TensorType type = graph().value(p.parameter).type;
+    return graph().add_state(name_of_parameter(p) + "." + kind, type);
+  }
+
+  void append(const OpDef& op, const ParameterGradient& p, std::vector<ValueId> inputs,
+              Attributes attributes, Phase phase = Phase::kUpdate) {
+    emit_all(graph(), op, name_of_parameter(p), std::move(inputs), std::move(attributes), phase);
+  }
+
+  // Replaces every gradient by a running sum.
+  void accumulate() {
+    const float factor = 1.0f / static_cast<float>(options_.accumulation_steps);
+    for (ParameterGradient& p : result_.trained) {
+      const ValueId sum = add_state(p, "gradient_sum");
+      append(kAccumulate, p, {sum, p.gradient}, {{"factor", factor}}, Phase::kBackward);
+      p.gradient = sum;
+    }
+  }
+
+  ValueId clip() {
+    std::vector<ValueId> gradients;
+    for (const ParameterGradient& p : result_.trained) gradients.push_back(p.gradient);
+    return emit(graph(), kGradientScale, "clip_norm", gradients, {{"max_norm", options_.clip_norm}},
+                Phase::kUpdate);
+  }
+
+  ValueId rate(Group group) {
+    const auto found = result_.learning_rate.find(group);
+    if (found != result_.learning_rate.end()) return found->second;
+    const char* name = group == Group::kHead ? "learning_rate.head" : "learning_rate";
+    return result_.learning_rate[group] = graph().add_input(name, {DType::kF32, {1}});
+  }
+
+  void update(const ParameterGradient& p, ValueId scale) {
+    std::vector<ValueId> inputs{p.parameter, p.gradient, rate(p.group), scale};
+    if (options_.kind == OptimizerOptions::Kind::kSgd) {
+      if (options_.momentum != 0) inputs.push_back(add_state(p, "velocity"));
+      append(kSgdUpdate, p, inputs,
+             {{"momentum", options_.momentum},
+              {"nesterov", int64_t{options_.nesterov}},
+              {"weight_decay", options_.weight_decay}});
+      return;
+    }
+    inputs.push_back(add_state(p, "m"));
+    inputs.push_back(add_state(p, "v"));
+    inputs.push_back(*result_.adam_correction);
+    append(kAdamUpdate, p, inputs,
+           {{"beta1", options_.beta1},
+            {"beta2", options_.beta2},
+            {"epsilon", options_.epsilon},
+            {"decoupled", int64_t{options_.kind == OptimizerOptions::Kind::kAdamW}},
+            {"weight_decay", options_.weight_decay}});
+  }
+
+  const OptimizerOptions& options_;
+  TrainingGraph result_;
+  ValueId one_{};
+};
+
+}  // namespace
+
+TrainingGraph append_updates(GradientGraph gradients, const OptimizerOptions& options) {
+  return Updates(std::move(gradients), options).run();
+}
+
+}  // namespace tinytl
