@@ -1,0 +1,28 @@
+// What the JPEG and the PNG decoder share. Private to this folder.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+#include "tinytl/data/image.h"
+
+namespace tinytl {
+
+// Both read from the start of the file and throw ImageError with only the reason as its message;
+// decode_image() adds the path.
+Image decode_jpeg(std::FILE* file, int channels, int at_least_side);
+Image decode_png(std::FILE* file, int channels, int at_least_side);
+
+// Throws if the image has no pixels or more than kMaxImagePixels.
+void check_image_size(int64_t width, int64_t height);
+
+// Undoes an EXIF orientation (1 to 8); other values leave the image alone.
+Image upright(Image image, int exif_orientation);
+
+// ITU-R BT.601 luma in 16-bit fixed point.
+inline uint8_t luma(int red, int green, int blue) {
+  return static_cast<uint8_t>((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16);
+}
+
+}  // namespace tinytl
