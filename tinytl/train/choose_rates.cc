@@ -1,0 +1,98 @@
+#include "tinytl/train/choose_rates.h"
+
+#include <algorithm>
+
+#include "tinytl/train/subset.h"
+
+namespace tinytl {
+namespace {
+
+// The tensors that training changes, to begin every trial at the same point.
+class Snapshot {
+ public:
+  explicit Snapshot(Session& session) : session_(session), trained_(session.trained()) {
+    for (const Value& value : trained_) {
+      const auto bytes = value.data->bytes();
+      copies_.emplace_back(bytes.begin(), bytes.end());
+    }
+  }
+  void restore() {
+    for (size_t i = 0; i < trained_.size(); ++i) {
+      std::copy(copies_[i].begin(), copies_[i].end(), trained_[i].data->bytes().begin());
+    }
+    for (const Value& value : session_.state()) {
+      std::ranges::fill(value.data->bytes(), std::byte{0});
+    }
+    session_.updates = 0;
+    session_.pending_micro_batches = 0;
+  }
+
+ private:
+  Session& session_;
+  std::vector<Value> trained_;
+  std::vector<std::vector<std::byte>> copies_;
+};
+
+bool better(const RateTrial& a, const RateTrial& b) {
+  if (a.diverged != b.diverged) return b.diverged;
+  if (a.held_out_top1 != b.held_out_top1) return a.held_out_top1 > b.held_out_top1;
+  return a.held_out_loss < b.held_out_loss;
+}
+
+}  // namespace
+
+RateChoice choose_rates(Session& session, const Dataset& train, const LearntInfo& info,
+                        const TrainerOptions& options,
+                        const std::function<void(const RateTrial&)>& on_trial,
+                        const std::atomic<bool>& stop) {
+  constexpr double kHeldOutFraction = 0.2;
+  const HoldOut parts = hold_out(train, kHeldOutFraction, options.seed);
+  TrainerOptions trial_options = options;
+  trial_options.epochs = std::clamp<int64_t>(options.epochs / 3, 1, 5);
+  trial_options.max_steps = 0;
+  trial_options.save.clear();
+  trial_options.checkpoint.clear();
+  trial_options.resume = false;
+  trial_options.keep_best = false;
+
+  RateChoice choice;
+  choice.rates = options.rates;
+  choice.trained = parts.train->size();
+  choice.held_out = parts.held_out->size();
+  choice.epochs = trial_options.epochs;
+  Snapshot start(session);
+  const auto try_rates = [&](const LearningRates& rates) {
+    RateTrial trial{.rates = rates};
+    trial_options.rates = rates;
+    try {
+      Trainer trainer(session, *parts.train, parts.held_out.get(), info, trial_options);
+      const TrainingResult result = trainer.run({}, stop);
+      if (!result.epochs.empty()) {
+        trial.held_out_top1 = result.epochs.back().val_top1;
+        trial.held_out_loss = result.epochs.back().val_loss;
+      }
+    } catch (const DivergedError&) {
+      trial.diverged = true;
+    }
+    start.restore();
+    choice.trials.push_back(trial);
+    if (on_trial) on_trial(trial);
+  };
+  const auto best = [&] { return std::ranges::min_element(choice.trials, better)->rates; };
+
+  for (const double factor : {1.0, 1.0 / 3, 1.0 / 10, 3.0}) {
+    if (!stop) try_rates({options.rates.head * factor, options.rates.backbone});
+  }
+  if (choice.trials.empty()) return choice;  // stopped before the first
+  const LearningRates with_best_head = best();
+  const bool has_backbone =
+      std::ranges::any_of(session.trained_groups(), [](Group g) { return g == Group::kBackbone; });
+  for (const double factor : {1.0 / 3, 3.0}) {
+    if (stop || !has_backbone) break;
+    try_rates({with_best_head.head, with_best_head.backbone * factor});
+  }
+  choice.rates = best();
+  return choice;
+}
+
+}  // namespace tinytl

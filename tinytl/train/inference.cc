@@ -1,0 +1,106 @@
+#include "tinytl/train/inference.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/ops/passes.h"
+
+namespace tinytl {
+namespace {
+
+// -log softmax(scores)[label].
+double negative_log_likelihood(std::span<const float> scores, int32_t label) {
+  const double top = *std::max_element(scores.begin(), scores.end());
+  double sum = 0;
+  for (const float s : scores) sum += std::exp(s - top);
+  return std::log(sum) - (scores[static_cast<size_t>(label)] - top);
+}
+
+}  // namespace
+
+Program inference_program(Graph network, Loss::Kind loss, const tt_kernels& kernels) {
+  network.outputs = {loss == Loss::Kind::kSoftmaxCrossEntropy ? class_scores(network)
+                                                              : network.outputs.at(0)};
+  return compile(prune(network), kernels);
+}
+
+LoaderOptions loader_for(const TensorType& input, bool training) {
+  InputSize size;
+  if (input.rank() == 4) {
+    size = {static_cast<int>(input.dim(1)), static_cast<int>(input.dim(2)),
+            static_cast<int>(input.dim(3))};
+  } else {  // float data, taken as it is
+    size = {1, 1, static_cast<int>(input.elements() / input.dim(0))};
+  }
+  const auto batch_size = static_cast<int>(input.dim(0));
+  // One batch waits while the next is prepared: enough, and every batch is memory.
+  constexpr int kPrefetch = 1;
+  LoaderOptions options = training ? LoaderOptions{} : evaluation_loader(size, batch_size);
+  options.prefetch = kPrefetch;
+  options.batch_size = batch_size;
+  options.size = size;
+  return options;
+}
+
+Inference::Inference(Program program, Loss::Kind loss, std::shared_ptr<Arena> arena)
+    : loss_(loss), executor_(std::move(program), {.kernels = nullptr, .arena = std::move(arena)}) {}
+
+const TensorType& Inference::input_type() const {
+  return executor_.graph().value(executor_.graph().inputs.at(0)).type;
+}
+
+const TensorType& Inference::output_type() const {
+  return executor_.graph().value(executor_.graph().outputs.at(0)).type;
+}
+
+int64_t Inference::classes() const {
+  return loss_ == Loss::Kind::kSoftmaxCrossEntropy ? output_type().shape.back() : 0;
+}
+
+std::span<const float> Inference::predict(const Batch& batch,
+                                          const Normalisation& normalisation) noexcept {
+  to_float(batch, normalisation, executor_.f32(executor_.graph().inputs[0]).data());
+  executor_.step();
+  return executor_.f32(executor_.graph().outputs[0]);
+}
+
+void Inference::add_row(Evaluation& result, std::span<const float> scores, int32_t label) const {
+  const float own = scores[static_cast<size_t>(label)];
+  const auto better = std::count_if(scores.begin(), scores.end(), [&](float s) { return s > own; });
+  const bool right = std::max_element(scores.begin(), scores.end()) - scores.begin() == label;
+  result.top1 += right;
+  result.top5 += better < 5;
+  result.loss_sum += negative_log_likelihood(scores, label);
+  ++result.class_count[static_cast<size_t>(label)];
+  result.class_top1[static_cast<size_t>(label)] += right;
+}
+
+Evaluation Inference::evaluate(Loader& loader, const Normalisation& normalisation) {
+  Evaluation result;
+  result.class_count.resize(static_cast<size_t>(classes()));
+  result.class_top1.resize(static_cast<size_t>(classes()));
+  const auto width = static_cast<size_t>(output_type().elements() / batch_size());
+  Batch batch;
+  std::vector<float> target;
+  while (loader.next(batch)) {
+    const auto scores = predict(batch, normalisation);
+    if (loss_ == Loss::Kind::kMeanSquaredError) {
+      target.resize(scores.size());
+      to_float(batch, normalisation, target.data());
+    }
+    for (size_t n = 0; n < static_cast<size_t>(batch.count); ++n, ++result.count) {
+      const auto row = scores.subspan(n * width, width);
+      if (loss_ == Loss::Kind::kSoftmaxCrossEntropy) {
+        add_row(result, row, batch.labels[n]);
+        continue;
+      }
+      for (size_t i = 0; i < width; ++i) {
+        const double d = double(row[i]) - double(target[n * width + i]);
+        result.loss_sum += d * d / static_cast<double>(width);
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace tinytl

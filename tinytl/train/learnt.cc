@@ -1,0 +1,152 @@
+#include "tinytl/train/learnt.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+namespace tinytl {
+namespace {
+
+constexpr const char* kFormat = "tinytl-learnt-1";
+
+using Json = nlohmann::ordered_json;
+
+// FNV-1a, 64 bits, eight bytes at a time where it can.
+class Hash {
+ public:
+  void add(std::span<const std::byte> bytes) {
+    size_t i = 0;
+    for (; i + 8 <= bytes.size(); i += 8) {
+      uint64_t word = 0;
+      std::copy_n(bytes.data() + i, 8, reinterpret_cast<std::byte*>(&word));
+      mix(word);
+    }
+    for (; i < bytes.size(); ++i) mix(static_cast<uint64_t>(bytes[i]));
+    mix(bytes.size());
+  }
+  void add(std::string_view text) { add(std::as_bytes(std::span(text.data(), text.size()))); }
+  uint64_t value() const { return hash_; }
+
+ private:
+  void mix(uint64_t word) {
+    hash_ = (hash_ ^ word) * 0x100000001b3ull;
+    hash_ ^= hash_ >> 29;
+  }
+  uint64_t hash_ = 0xcbf29ce484222325ull;
+};
+
+Json to_json(const LearntInfo& info) {
+  return {{"model_fingerprint", info.model_fingerprint},
+          {"update", info.update},
+          {"classes", info.classes},
+          {"head", info.head},
+          {"new_head", info.new_head},
+          {"mean", info.normalisation.mean},
+          {"deviation", info.normalisation.deviation},
+          {"squash", info.squash},
+          {"center_fraction", info.center_fraction}};
+}
+
+std::string to_text(const LearntInfo& info) {
+  return to_json(info).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void overwrite(const Value& value, const TensorFile& file, const std::filesystem::path& path) {
+  const Tensor* stored = file.find(value.name);
+  if (stored == nullptr) {
+    throw InputError(path.string() + ": has no tensor \"" + value.name +
+                     "\"; it was saved by a run with another --update or optimizer");
+  }
+  if (!(stored->type() == value.type)) {
+    throw InputError(path.string() + ": tensor \"" + value.name + "\" is " +
+                     to_string(stored->type()) + ", the network needs " + to_string(value.type));
+  }
+  const auto from = stored->bytes();
+  std::copy(from.begin(), from.end(), value.data->bytes().begin());
+}
+
+}  // namespace
+
+std::string fingerprint(const Graph& network) {
+  Hash hash;
+  for (const Value& value : network.values()) {
+    if (!is_parameter(value.role)) continue;
+    hash.add(value.name);
+    hash.add(to_string(value.type));
+    hash.add(value.data->bytes());
+  }
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash.value()));
+  return text;
+}
+
+TensorFile pack_learnt(const LearntInfo& info, std::span<const Value> trained) {
+  TensorFile file;
+  file.metadata["format"] = kFormat;
+  file.metadata["info"] = to_text(info);
+  for (const Value& value : trained) file.tensors.push_back({value.name, value.data});
+  return file;
+}
+
+LearntInfo unpack_info(const TensorFile& file, const std::filesystem::path& path) {
+  const auto format = file.metadata.find("format");
+  const auto text = file.metadata.find("info");
+  if (format == file.metadata.end() || format->second != kFormat || text == file.metadata.end()) {
+    throw InputError(path.string() + ": was not saved by tinytl-train (no \"" + kFormat +
+                     "\" in its metadata)");
+  }
+  LearntInfo info;
+  try {
+    const Json json = Json::parse(text->second);
+    info.model_fingerprint = json.at("model_fingerprint");
+    info.update = json.at("update");
+    info.classes = json.at("classes").get<std::vector<std::string>>();
+    info.head = json.at("head");
+    info.new_head = json.at("new_head");
+    info.normalisation.mean = json.at("mean");
+    info.normalisation.deviation = json.at("deviation");
+    info.squash = json.at("squash");
+    info.center_fraction = json.at("center_fraction");
+  } catch (const Json::exception& error) {
+    throw InputError(path.string() + ": its metadata is damaged: " + error.what());
+  }
+  return info;
+}
+
+std::string first_difference(const LearntInfo& a, const LearntInfo& b) {
+  const Json left = Json::parse(to_text(a)), right = Json::parse(to_text(b));
+  for (const auto& [key, value] : left.items()) {
+    if (value != right.at(key)) return key;
+  }
+  return "";
+}
+
+void restore(std::span<const Value> values, const TensorFile& file,
+             const std::filesystem::path& path) {
+  for (const Value& value : values) overwrite(value, file, path);
+}
+
+AdaptedNetwork adapt(const Graph& network, const std::filesystem::path& learnt) {
+  const TensorFile file = read_safetensors(learnt);
+  AdaptedNetwork result{.network = {}, .info = unpack_info(file, learnt)};
+  const LearntInfo& info = result.info;
+  if (info.model_fingerprint != fingerprint(network)) {
+    throw InputError(learnt.string() + ": was learnt on another network than " + network.source +
+                     "; give the model file that was trained");
+  }
+  result.network = info.classes.empty()
+                       ? keep_classifier(network, info.head)
+                       : fit_classifier(network, static_cast<int64_t>(info.classes.size()),
+                                        {.head = info.head, .replace = info.new_head, .seed = 0});
+  for (const NamedTensor& t : file.tensors) {
+    const Value* value = result.network.graph.find(t.name);
+    if (value == nullptr || !is_parameter(value->role)) {
+      throw InputError(learnt.string() + ": tensor \"" + t.name + "\" is no parameter of " +
+                       network.source);
+    }
+    overwrite(*value, file, learnt);
+  }
+  return result;
+}
+
+}  // namespace tinytl

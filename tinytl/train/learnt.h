@@ -1,0 +1,46 @@
+// What training leaves behind: the trained tensors, and enough about them to use them safely.
+#pragma once
+
+#include "tinytl/data/augment.h"
+#include "tinytl/data/normalise.h"
+#include "tinytl/methods/classifier.h"
+#include "tinytl/train/safetensors.h"
+
+namespace tinytl {
+
+// How the tensors were made and how to feed the network: stored as text beside them.
+struct LearntInfo {
+  std::string model_fingerprint;     // of the imported network, before training
+  std::string update;                // "bias", ...
+  std::vector<std::string> classes;  // empty: the loss needs none
+  std::string head;                  // --head, where it was given
+  bool new_head = false;             // the classifier is not the network's own
+  Normalisation normalisation;
+  bool squash = false;
+  double center_fraction = 0.875;
+};
+
+// A hash of the names, types and bytes of the parameters of a network as imported. The batch size
+// does not matter.
+std::string fingerprint(const Graph& network);
+
+TensorFile pack_learnt(const LearntInfo& info, std::span<const Value> trained);
+LearntInfo unpack_info(const TensorFile& file, const std::filesystem::path& path);
+
+// The first field in which the two differ, as stored; empty where they agree.
+std::string first_difference(const LearntInfo& a, const LearntInfo& b);
+
+// Copies tensors of `file` over the parameters or states of the same name. Throws InputError where
+// one is missing in the file or differs in shape.
+void restore(std::span<const Value> values, const TensorFile& file,
+             const std::filesystem::path& path);
+
+// The imported network with what was learnt: classifier fitted, tensors in place. Throws InputError
+// where the file was learnt on another network.
+struct AdaptedNetwork {
+  FittedClassifier network;
+  LearntInfo info;
+};
+AdaptedNetwork adapt(const Graph& network, const std::filesystem::path& learnt);
+
+}  // namespace tinytl

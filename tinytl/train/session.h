@@ -1,0 +1,63 @@
+// A network that is being trained: the compiled step, the compiled inference, one arena for both.
+#pragma once
+
+#include <memory>
+
+#include "optim/optimizer.h"
+#include "tinytl/train/inference.h"
+#include "tinytl/train/memory_report.h"
+
+namespace tinytl {
+
+struct LearningRates {
+  double head = 1e-2, backbone = 3e-4;
+};
+
+struct StepResult {
+  double loss = 0;      // mean over the batch
+  int64_t correct = 0;  // samples whose largest score is their label; 0 without labels
+};
+
+class Session {
+ public:
+  // `training` must come from a graph that shares its parameters with `inference`. No kernel of
+  // either touches memory outside `memory()`.
+  Session(TrainingGraph training, Graph inference, const Loss& loss);
+
+  const MemoryReport& memory() const { return memory_; }
+  const Program& step_program() const { return step_->program(); }
+  size_t arena_touched_bytes() const { return step_->arena().touched_bytes(); }
+  // [batch, ...]: what the network takes.
+  const TensorType& input_type() const;
+  int64_t batch_size() const { return input_type().dim(0); }
+  int64_t classes() const;  // 0 without labels
+
+  // Forward, loss, backward and, unless more micro-batches belong to this update, the update.
+  // `batch` must be full. `step` seeds the dropout. Allocates nothing.
+  StepResult train_step(const Batch& batch, const Normalisation& normalisation,
+                        const LearningRates& rates, uint64_t dropout_seed) noexcept;
+
+  // The same network forward, on the same parameters and arena.
+  Inference& inference() { return *inference_; }
+
+  // Trained parameters and optimizer state, by name, where they are.
+  std::vector<Value> trained() const;
+  std::vector<Value> state() const;
+  std::vector<Group> trained_groups() const;
+
+  // Updates so far (the t of Adam) and micro-batches since the last one: part of a checkpoint.
+  int64_t updates = 0;
+  int pending_micro_batches = 0;
+
+ private:
+  Loss loss_;
+  TrainingGraph training_;  // without its graph, which lives in step_
+  MemoryReport memory_;
+  std::shared_ptr<Arena> arena_;
+  std::unique_ptr<Executor> step_;
+  std::unique_ptr<Inference> inference_;
+  std::optional<ValueId> dropout_seed_;
+  float beta1_ = 0, beta2_ = 0;
+};
+
+}  // namespace tinytl

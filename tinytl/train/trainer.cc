@@ -1,0 +1,314 @@
+#include "tinytl/train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "tinytl/data/random.h"
+#include "tinytl/train/process_memory.h"
+
+namespace tinytl {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+constexpr const char* kCheckpointFormat = "tinytl-checkpoint-1";
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+Json to_json(const EpochResult& e) {
+  return {e.loss, e.train_top1, e.val_loss, e.val_top1, e.seconds};
+}
+
+EpochResult epoch_of(const Json& json) {
+  return {json.at(0), json.at(1), json.at(2), json.at(3), json.at(4)};
+}
+
+[[noreturn]] void throw_diverged(const std::string& what, int64_t step, int64_t epoch,
+                                 const TrainingResult& result) {
+  throw DivergedError(what + " not a number at step " + std::to_string(step) + " of epoch " +
+                      std::to_string(epoch + 1) +
+                      (result.epochs.empty() ? "; nothing was saved yet"
+                                             : "; the state after the last full epoch is kept") +
+                      "; try lower --lr and --head-lr, or --clip-norm 1");
+}
+
+}  // namespace
+
+// Where the run is: what a checkpoint has to hold besides tensors.
+struct Trainer::Position {
+  int64_t epoch = 0, batch = 0;  // the next batch to train on
+  int64_t step = 0;              // micro-batches trained on in all
+  double loss_sum = 0;           // of this epoch so far
+  int64_t correct = 0;           // of this epoch so far
+  double seconds = 0;            // of this epoch so far
+};
+
+Trainer::Trainer(Session& session, const Dataset& train, const Dataset* val, const LearntInfo& info,
+                 const TrainerOptions& options)
+    : session_(session),
+      train_(train),
+      val_(val != nullptr && val->size() > 0 ? val : nullptr),
+      info_(info),
+      options_(options),
+      rates_(options.rates) {
+  if (train.size() < session.batch_size()) {
+    throw InputError("the training set has " + std::to_string(train.size()) +
+                     " samples, fewer than one batch of " + std::to_string(session.batch_size()) +
+                     "; lower --batch-size");
+  }
+  steps_per_epoch_ = train.size() / session.batch_size();
+}
+
+LoaderOptions Trainer::train_loader() const {
+  LoaderOptions loader = loader_for(session_.input_type(), /*training=*/true);
+  loader.augment = options_.augment;
+  loader.seed = options_.seed;
+  loader.on_damage = options_.strict ? OnDamage::kThrow : OnDamage::kReplace;
+  loader.end_epoch = options_.epochs;
+  return loader;
+}
+
+LoaderOptions Trainer::val_loader() const {
+  LoaderOptions loader = loader_for(session_.input_type(), /*training=*/false);
+  loader.augment.squash = options_.augment.squash;
+  loader.augment.center_fraction = options_.augment.center_fraction;
+  if (options_.strict) loader.on_damage = OnDamage::kThrow;
+  return loader;
+}
+
+LearningRates Trainer::rates_at(int64_t step) const {
+  const LearningRateSchedule schedule{
+      .kind = options_.schedule,
+      .total_steps = options_.epochs * steps_per_epoch_,
+      .warmup_steps = std::llround(options_.warmup_epochs * double(steps_per_epoch_)),
+      .step_interval = std::max<int64_t>(1, options_.epochs * steps_per_epoch_ / 3)};
+  const double factor = learning_rate_factor(schedule, step);
+  return {rates_.head * factor, rates_.backbone * factor};
+}
+
+TrainingResult Trainer::run(const TrainerEvents& events, const std::atomic<bool>& stop) {
+  TrainingResult result;
+  result.validated = val_ != nullptr;
+  Position at;
+  if (options_.resume) load_checkpoint(at, result);
+  result.rates = rates_;
+  if (at.epoch >= options_.epochs) return result;
+
+  LoaderOptions loader_options = train_loader();
+  loader_options.first_epoch = at.epoch;
+  loader_options.first_batch = at.batch;
+  Loader loader(train_, loader_options);
+  const auto capacity = std::min<int64_t>(100'000, (options_.epochs - at.epoch) * steps_per_epoch_);
+  step_seconds_.reserve(static_cast<size_t>(capacity));
+  while (at.epoch < options_.epochs && !out_of_steps()) {
+    train_epoch(loader, at, events, stop, result);
+    if (result.interrupted || (out_of_steps() && at.batch < steps_per_epoch_)) break;
+    finish_epoch(at, events, result);
+  }
+  result.damaged = loader.damaged();
+  result.damaged.insert(result.damaged.end(), val_damaged_.begin(), val_damaged_.end());
+  result.step_seconds_median = median(step_seconds_);
+  const bool unfinished = at.epoch < options_.epochs;
+  if (unfinished && !options_.checkpoint.empty()) save_checkpoint(at, result);
+  if (unfinished && result.best_epoch < 0 && !options_.save.empty() && !result.interrupted) {
+    check_not_diverged(at, result);
+    write_safetensors(options_.save, pack_learnt(info_, session_.trained()));
+  }
+  return result;
+}
+
+void Trainer::train_epoch(Loader& loader, Position& at, const TrainerEvents& events,
+                          const std::atomic<bool>& stop, TrainingResult& result) {
+  const Clock::time_point start = Clock::now();
+  const double seconds_before = at.seconds;
+  const int64_t batch_before = at.batch;
+  Batch batch;
+  while (loader.next(batch)) {
+    const Clock::time_point step_start = Clock::now();
+    const uint64_t allocations = allocations_of_this_thread();
+    const uint64_t dropout_seed =
+        mix_bits(options_.seed ^ mix_bits(static_cast<uint64_t>(at.step)));
+    const StepResult step =
+        session_.train_step(batch, info_.normalisation, rates_at(at.step), dropout_seed);
+    const uint64_t allocated = allocations_of_this_thread() - allocations;
+    if (step_seconds_.size() < step_seconds_.capacity()) {
+      step_seconds_.push_back(seconds_since(step_start));
+    }
+    if (steps_run_ > 0)
+      result.allocations_in_step = std::max(result.allocations_in_step, allocated);
+    ++at.batch;
+    ++at.step;
+    ++steps_run_;
+    if (!std::isfinite(step.loss)) throw_diverged("the loss is", at.step, at.epoch, result);
+    at.loss_sum += step.loss;
+    at.correct += step.correct;
+    at.seconds = seconds_before + seconds_since(start);
+    if (events.on_step) {
+      const auto images = static_cast<double>(at.batch * session_.batch_size());
+      const double rate = static_cast<double>((at.batch - batch_before) * session_.batch_size()) /
+                          std::max(1e-9, at.seconds - seconds_before);
+      events.on_step({at.epoch, options_.epochs, at.batch, steps_per_epoch_,
+                      at.loss_sum / static_cast<double>(at.batch),
+                      static_cast<double>(at.correct) / images, rate});
+    }
+    result.interrupted = stop.load();
+    if (result.interrupted || (out_of_steps() && at.batch < steps_per_epoch_)) return;
+    if (options_.checkpoint_steps > 0 && at.step % options_.checkpoint_steps == 0 &&
+        !options_.checkpoint.empty() && at.batch < steps_per_epoch_) {
+      save_checkpoint(at, result);
+    }
+  }
+}
+
+void Trainer::finish_epoch(Position& at, const TrainerEvents& events, TrainingResult& result) {
+  const Clock::time_point start = Clock::now();
+  EpochResult epoch;
+  epoch.loss = at.loss_sum / static_cast<double>(std::max<int64_t>(1, at.batch));
+  epoch.train_top1 = static_cast<double>(at.correct) /
+                     static_cast<double>(std::max<int64_t>(1, at.batch) * session_.batch_size());
+  bool best = true;
+  check_not_diverged(at, result);
+  if (val_ != nullptr) {
+    Loader loader(*val_, val_loader());
+    const Evaluation evaluation = session_.inference().evaluate(loader, info_.normalisation);
+    epoch.val_loss = evaluation.loss();
+    epoch.val_top1 = evaluation.top1_fraction();
+    val_damaged_ = loader.damaged();
+    if (!std::isfinite(epoch.val_loss)) {
+      throw_diverged("the validation loss is", at.step, at.epoch, result);
+    }
+    if (options_.keep_best && result.best_epoch >= 0) {
+      const EpochResult& old = result.epochs[static_cast<size_t>(result.best_epoch)];
+      best = session_.classes() > 0 ? epoch.val_top1 > old.val_top1 : epoch.val_loss < old.val_loss;
+    }
+  }
+  epoch.seconds = at.seconds + seconds_since(start);
+  result.epochs.push_back(epoch);
+  if (best) {
+    result.best_epoch = at.epoch;
+    if (!options_.save.empty()) {
+      write_safetensors(options_.save, pack_learnt(info_, session_.trained()));
+    }
+  }
+  if (events.on_epoch) events.on_epoch(at.epoch, epoch, best);
+  at = {.epoch = at.epoch + 1, .batch = 0, .step = at.step};
+  if (!options_.checkpoint.empty()) save_checkpoint(at, result);
+}
+
+bool Trainer::out_of_steps() const {
+  return options_.max_steps > 0 && steps_run_ >= options_.max_steps;
+}
+
+// The loss is that of the parameters before an update: one step too early to see what it broke.
+void Trainer::check_not_diverged(const Position& at, const TrainingResult& result) const {
+  for (const Value& value : session_.trained()) {
+    const auto numbers = value.data->f32();
+    if (std::ranges::all_of(numbers, [](float x) { return std::isfinite(x); })) continue;
+    throw_diverged("parameter \"" + value.name + "\" is", at.step, at.epoch, result);
+  }
+}
+
+void Trainer::save_checkpoint(const Position& at, const TrainingResult& result) const {
+  check_not_diverged(at, result);
+  TensorFile file = pack_learnt(info_, session_.trained());
+  for (const Value& value : session_.state()) file.tensors.push_back({value.name, value.data});
+  Json epochs = Json::array();
+  for (const EpochResult& e : result.epochs) epochs.push_back(to_json(e));
+  const Json json = {{"epochs_planned", options_.epochs},
+                     {"seed", options_.seed},
+                     {"batch_size", session_.batch_size()},
+                     {"samples", train_.size()},
+                     {"head_rate", rates_.head},
+                     {"backbone_rate", rates_.backbone},
+                     {"epoch", at.epoch},
+                     {"batch", at.batch},
+                     {"step", at.step},
+                     {"loss_sum", at.loss_sum},
+                     {"correct", at.correct},
+                     {"seconds", at.seconds},
+                     {"updates", session_.updates},
+                     {"pending_micro_batches", session_.pending_micro_batches},
+                     {"best_epoch", result.best_epoch},
+                     {"epochs", epochs}};
+  file.metadata["checkpoint"] = json.dump();
+  file.metadata["checkpoint_format"] = kCheckpointFormat;
+  write_safetensors(options_.checkpoint, file);
+}
+
+void Trainer::load_checkpoint(Position& at, TrainingResult& result) {
+  const std::filesystem::path& path = options_.checkpoint;
+  const TensorFile file = read_safetensors(path);
+  const auto text = file.metadata.find("checkpoint");
+  if (text == file.metadata.end()) {
+    throw InputError(path.string() + ": is not a checkpoint of tinytl-train; --resume needs one");
+  }
+  const LearntInfo info = unpack_info(file, path);
+  if (info.model_fingerprint != info_.model_fingerprint) {
+    throw InputError(path.string() +
+                     ": is the checkpoint of another network; give the --model it "
+                     "was made with");
+  }
+  const std::string other = first_difference(info, info_);
+  if (!other.empty()) {
+    throw InputError(path.string() + ": was made with another \"" + other +
+                     "\"; a resumed run needs the options and the data set of the first");
+  }
+  if (file.tensors.size() != session_.trained().size() + session_.state().size()) {
+    throw InputError(path.string() +
+                     ": holds the state of another optimizer; a resumed run needs the same "
+                     "--optimizer, --momentum and --accumulate");
+  }
+  try {
+    const Json json = Json::parse(text->second);
+    const auto must_match = [&](const char* key, int64_t now, const char* flag) {
+      if (json.at(key).get<int64_t>() == now) return;
+      throw InputError(path.string() + ": was made with " + flag + " " + json.at(key).dump() +
+                       ", this run has " + std::to_string(now) + "; a resumed run needs the same");
+    };
+    must_match("epochs_planned", options_.epochs, "--epochs");
+    must_match("seed", static_cast<int64_t>(options_.seed), "--seed");
+    must_match("batch_size", session_.batch_size(), "--batch-size");
+    must_match("samples", train_.size(), "a number of training samples of");
+    if (options_.resume_rates) {
+      rates_ = {json.at("head_rate"), json.at("backbone_rate")};
+    } else if (json.at("head_rate") != rates_.head || json.at("backbone_rate") != rates_.backbone) {
+      throw InputError(path.string() + ": was made with --lr " + json.at("backbone_rate").dump() +
+                       " and --head-lr " + json.at("head_rate").dump() +
+                       "; a resumed run needs the same");
+    }
+    at.epoch = json.at("epoch");
+    at.batch = json.at("batch");
+    at.step = json.at("step");
+    at.loss_sum = json.at("loss_sum");
+    at.correct = json.at("correct");
+    at.seconds = json.at("seconds");
+    session_.updates = json.at("updates");
+    session_.pending_micro_batches = json.at("pending_micro_batches");
+    result.best_epoch = json.at("best_epoch");
+    for (const Json& e : json.at("epochs")) result.epochs.push_back(epoch_of(e));
+    const auto epochs = static_cast<int64_t>(result.epochs.size());
+    if (at.epoch != epochs || at.batch < 0 || at.batch > steps_per_epoch_ ||
+        at.step != at.epoch * steps_per_epoch_ + at.batch || result.best_epoch < -1 ||
+        result.best_epoch >= epochs) {
+      throw InputError(path.string() + ": the checkpoint is damaged: its position is impossible");
+    }
+  } catch (const Json::exception& error) {
+    throw InputError(path.string() + ": the checkpoint is damaged: " + error.what());
+  }
+  restore(session_.trained(), file, path);
+  restore(session_.state(), file, path);
+}
+
+}  // namespace tinytl
