@@ -1,0 +1,42 @@
+#include "tinytl/cli/adapted.h"
+
+#include "engine/onnx/import.h"
+
+namespace tinytl::cli {
+
+void add_adapted_options(CLI::App& app, AdaptedArguments& args) {
+  app.add_option("--model", args.model, "The network, an .onnx file")->required();
+  app.add_option("--learnt", args.learnt,
+                 "What tinytl-train saved; without it, the network as it is in the file");
+  app.add_option("--batch-size", args.batch_size, "Images at once")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+}
+
+LoaderOptions Adapted::loader() const {
+  LoaderOptions options = loader_for(inference.input_type(), /*training=*/false);
+  options.augment.squash = info.squash;
+  options.augment.center_fraction = info.center_fraction;
+  return options;
+}
+
+Adapted load_adapted(const AdaptedArguments& args, const ImageArguments& image) {
+  const Graph network = import_onnx(args.model, {.batch = args.batch_size, .dims = {}});
+  constexpr Loss::Kind kLoss = Loss::Kind::kSoftmaxCrossEntropy;
+  if (!args.learnt.empty()) {
+    AdaptedNetwork adapted = adapt(network, args.learnt);
+    if (adapted.info.classes.empty()) {
+      throw InputError(args.learnt + ": was learnt without classes; there is nothing to classify");
+    }
+    return {std::move(adapted.info),
+            Inference(inference_program(adapted.network.graph, kLoss, *tt_best_kernels()), kLoss)};
+  }
+  LearntInfo info;
+  info.normalisation = normalisation_of(image);
+  info.squash = image.squash;
+  info.center_fraction = image.center_fraction;
+  return {std::move(info),
+          Inference(inference_program(flatten_scores(network), kLoss, *tt_best_kernels()), kLoss)};
+}
+
+}  // namespace tinytl::cli

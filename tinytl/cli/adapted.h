@@ -1,0 +1,25 @@
+// A model file and what was learnt on it, ready to predict: for tinytl-eval and tinytl-predict.
+#pragma once
+
+#include "tinytl/cli/arguments.h"
+#include "tinytl/train/inference.h"
+
+namespace tinytl::cli {
+
+struct AdaptedArguments {
+  std::string model, learnt;
+  int64_t batch_size = 8;
+};
+void add_adapted_options(CLI::App& app, AdaptedArguments& args);
+
+struct Adapted {
+  LearntInfo info;  // classes are empty without --learnt
+  Inference inference;
+
+  LoaderOptions loader() const;
+};
+
+// Without --learnt: the network as it is, and images as `image` says.
+Adapted load_adapted(const AdaptedArguments& args, const ImageArguments& image);
+
+}  // namespace tinytl::cli

@@ -1,0 +1,243 @@
+#include "tinytl/cli/arguments.h"
+
+#include <fmt/core.h>
+
+#include <map>
+
+namespace tinytl::cli {
+namespace {
+
+[[noreturn]] void usage_error(const std::string& message) { throw CLI::ValidationError(message); }
+
+// Rates that work untuned, by optimizer and method. Adam's are those of the accuracy study: a new
+// classifier needs a rate 30 to 100 times that of the pretrained parameters.
+struct DefaultRates {
+  double new_head, bias, full;
+};
+const std::map<std::string, DefaultRates> kDefaultRates = {
+    {"adam", {1e-2, 3e-4, 1e-4}}, {"adamw", {1e-2, 3e-4, 1e-4}}, {"sgd", {5e-2, 5e-3, 1e-3}}};
+
+std::array<float, 3> three(const std::vector<float>& values, const char* flag) {
+  if (values.size() == 1) return {values[0], values[0], values[0]};
+  if (values.size() == 3) return {values[0], values[1], values[2]};
+  usage_error(std::string(flag) + " takes one number, or three (red, green, blue)");
+}
+
+}  // namespace
+
+void add_method_options(CLI::App& app, MethodArguments& args) {
+  app.add_option("--model", args.model, "Pretrained network, an .onnx file")->required();
+  app.add_option("--update", args.update, "What trains: last, bias (default) or full")
+      ->check(CLI::IsMember({"last", "bias", "full"}));
+  app.add_flag("--freeze-weights", args.freeze_weights,
+               "No weight of the imported network changes (default unless --update full)");
+  app.add_option("--head", args.head, "ONNX node name of the classifier, where it is not found");
+  app.add_flag("--new-head", args.new_head, "A new classifier even where the old one fits");
+  app.add_option("--loss", args.loss, "cross-entropy, or mse (the network reproduces its input)")
+      ->check(CLI::IsMember({"cross-entropy", "mse"}))
+      ->capture_default_str();
+  app.add_option("--label-smoothing", args.label_smoothing, "Of cross-entropy")
+      ->check(CLI::Range(0.0, 0.99))
+      ->capture_default_str();
+  app.add_option("--optimizer", args.optimizer, "adam, adamw or sgd")
+      ->check(CLI::IsMember({"adam", "adamw", "sgd"}))
+      ->capture_default_str();
+  app.add_option("--momentum", args.momentum, "Of sgd; 0 needs no memory")
+      ->check(CLI::Range(0.0, 0.9999))
+      ->capture_default_str();
+  app.add_flag("--nesterov", args.nesterov, "Of sgd");
+  app.add_option("--weight-decay", args.weight_decay, "Added to gradients; decoupled in adamw")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--clip-norm", args.clip_norm, "Largest global norm of the gradients; 0: off")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--accumulate", args.accumulate, "Batches that make one update")
+      ->check(CLI::Range(1, 4096));
+  app.add_option("--dropout", args.dropout, "Rate before the classifier")
+      ->check(CLI::Range(0.0, 0.99));
+  app.add_option("--batch-size", args.batch_size, "Images a step")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  app.add_option("--threads", args.threads, "Threads that compute; this version uses one")
+      ->check(CLI::Range(1, 1));
+  app.add_option("--seed", args.seed, "Of everything random")->capture_default_str();
+}
+
+void add_data_options(CLI::App& app, DataArguments& args) {
+  app.add_option("--data", args.data,
+                 "Folder: train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg, or IDX files");
+  app.add_option("--only", args.only, "Only these classes, by name, comma-separated")
+      ->delimiter(',');
+  app.add_option("--max-per-class", args.max_per_class, "At most so many training images a class")
+      ->check(CLI::NonNegativeNumber);
+  app.add_flag("--strict", args.strict, "Stop at a damaged image instead of leaving it out");
+}
+
+void add_image_options(CLI::App& app, ImageArguments& args) {
+  app.add_option("--mean", args.mean, "Subtracted from pixels: one number or three (127.5)")
+      ->delimiter(',');
+  app.add_option("--std", args.deviation, "Divides pixels: one number or three (127.5)")
+      ->delimiter(',');
+  app.add_flag("--squash", args.squash, "Squash images to the network's shape instead of cropping");
+  app.add_option("--center-fraction", args.center_fraction, "Part of the image evaluation looks at")
+      ->check(CLI::Range(0.1, 1.0))
+      ->capture_default_str();
+  app.add_option("--crop-area", args.crop_area_min,
+                 "Smallest part of an image training looks at (0.35; 0.8 where images come in the "
+                 "network's own size)")
+      ->check(CLI::Range(0.01, 1.0));
+  app.add_option("--flip", args.flip, "Probability of a mirrored training image")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--jitter", args.jitter, "Random brightness, contrast, saturation: up to +-this")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_flag("--no-augment", args.no_augment, "Train on images as evaluation sees them");
+}
+
+void add_loop_options(CLI::App& app, LoopArguments& args) {
+  app.add_option("--epochs", args.epochs, "Passes over the training set")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  app.add_option("--max-steps", args.max_steps, "Stop after so many steps")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--lr", args.rate,
+                 "Learning rate of pretrained parameters, or auto: chosen on a part of the "
+                 "training set");
+  app.add_option("--head-lr", args.head_rate, "Learning rate of the classifier")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--schedule", args.schedule, "cosine, step (x 0.1 at each third) or constant")
+      ->check(CLI::IsMember({"cosine", "step", "constant"}))
+      ->capture_default_str();
+  app.add_option("--warmup-epochs", args.warmup_epochs, "Rates rise linearly for so long")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--save", args.save, "Where what was learnt goes")->capture_default_str();
+  app.add_option("--keep", args.keep, "Which model is saved: best (on val) or last")
+      ->check(CLI::IsMember({"best", "last"}))
+      ->capture_default_str();
+  app.add_option("--checkpoint", args.checkpoint,
+                 "Where --resume continues from (SAVE.checkpoint)");
+  app.add_option("--checkpoint-steps", args.checkpoint_steps,
+                 "Also write it every so many steps, not only after each epoch")
+      ->check(CLI::NonNegativeNumber);
+  app.add_flag("--resume", args.resume, "Continue an interrupted run, to the same bits");
+  app.add_option("--export", args.export_file, "Also write the adapted network as ONNX");
+}
+
+Update update_of(const MethodArguments& args) {
+  if (args.update == "full" && args.freeze_weights) {
+    usage_error("--freeze-weights and --update full contradict each other; leave one out");
+  }
+  return parse_update(args.update.empty() ? "bias" : args.update).value();
+}
+
+Loss loss_of(const MethodArguments& args) {
+  if (args.loss == "mse") return {.kind = Loss::Kind::kMeanSquaredError};
+  return {.kind = Loss::Kind::kSoftmaxCrossEntropy, .label_smoothing = args.label_smoothing};
+}
+
+OptimizerOptions optimizer_of(const MethodArguments& args) {
+  using Kind = OptimizerOptions::Kind;
+  OptimizerOptions options;
+  options.kind = args.optimizer == "sgd"     ? Kind::kSgd
+                 : args.optimizer == "adamw" ? Kind::kAdamW
+                                             : Kind::kAdam;
+  if (args.nesterov && (options.kind != Kind::kSgd || args.momentum == 0)) {
+    usage_error("--nesterov needs --optimizer sgd with --momentum above 0");
+  }
+  options.momentum = args.momentum;
+  options.nesterov = args.nesterov;
+  options.weight_decay = args.weight_decay;
+  options.clip_norm = args.clip_norm;
+  options.accumulation_steps = args.accumulate;
+  return options;
+}
+
+DatasetOptions dataset_of(const DataArguments& args) {
+  return {.keep_classes = args.only, .max_per_class = args.max_per_class, .val_fraction = 0.2};
+}
+
+Normalisation normalisation_of(const ImageArguments& args) {
+  const Normalisation result{three(args.mean, "--mean"), three(args.deviation, "--std")};
+  for (const float d : result.deviation) {
+    if (!(d > 0)) usage_error("--std must be above 0");
+  }
+  return result;
+}
+
+AugmentOptions augmentation_of(const ImageArguments& args, bool native_size) {
+  AugmentOptions options =
+      args.no_augment ? AugmentOptions::evaluation() : AugmentOptions::training();
+  options.squash = args.squash;
+  options.center_fraction = args.center_fraction;
+  options.area_min = args.crop_area_min > 0 ? args.crop_area_min : native_size ? 0.8 : 0.35;
+  if (!args.no_augment) {
+    options.flip_probability = args.flip;
+    options.brightness = options.contrast = options.saturation = args.jitter;
+  }
+  return options;
+}
+
+LearningRates rates_of(const LoopArguments& loop, const MethodArguments& args, bool new_head) {
+  const DefaultRates& defaults = kDefaultRates.at(args.optimizer);
+  LearningRates rates;
+  rates.backbone = args.update == "full" ? defaults.full : defaults.bias;
+  rates.head = new_head ? defaults.new_head : rates.backbone;
+  if (!loop.rate.empty() && loop.rate != "auto") {
+    size_t used = 0;
+    double rate = 0;
+    try {
+      rate = std::stod(loop.rate, &used);
+    } catch (const std::exception&) {
+      used = 0;
+    }
+    if (used != loop.rate.size() || !(rate > 0)) {
+      usage_error("--lr takes a number above 0, or auto, not \"" + loop.rate + "\"");
+    }
+    rates.backbone = rate;
+    if (!new_head) rates.head = rate;
+  }
+  if (loop.head_rate > 0) rates.head = loop.head_rate;
+  return rates;
+}
+
+TrainerOptions trainer_of(const LoopArguments& loop, const MethodArguments& method,
+                          const ImageArguments& image, const DataArguments& data,
+                          bool native_size) {
+  using Kind = LearningRateSchedule::Kind;
+  TrainerOptions options;
+  options.epochs = loop.epochs;
+  options.max_steps = loop.max_steps;
+  options.schedule = loop.schedule == "constant" ? Kind::kConstant
+                     : loop.schedule == "step"   ? Kind::kStep
+                                                 : Kind::kCosine;
+  options.warmup_epochs = loop.warmup_epochs;
+  options.seed = method.seed;
+  options.augment = augmentation_of(image, native_size);
+  options.strict = data.strict;
+  options.keep_best = loop.keep == "best";
+  options.save = loop.save;
+  options.checkpoint = !loop.checkpoint.empty() ? loop.checkpoint : loop.save + ".checkpoint";
+  options.checkpoint_steps = loop.checkpoint_steps;
+  options.resume = loop.resume;
+  options.resume_rates = loop.rate == "auto";
+  return options;
+}
+
+int run_command(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
+  try {
+    app.parse(argc, argv);
+    return body();
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kDone : kUsage;
+  } catch (const InputError& error) {
+    fmt::print(stderr, "{}: {}\n", app.get_name(), error.what());
+    return kBadInput;
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "{}: out of memory; lower --batch-size\n", app.get_name());
+    return kBadInput;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}: {}\n", app.get_name(), error.what());
+    return kBadInput;
+  }
+}
+
+}  // namespace tinytl::cli

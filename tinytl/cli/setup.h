@@ -1,0 +1,18 @@
+// The pipeline that every command shares, from a model file to a session ready to train.
+#pragma once
+
+#include "tinytl/cli/arguments.h"
+
+namespace tinytl::cli {
+
+struct Setup {
+  FittedClassifier network;  // as inference runs it; shares its parameters with the session
+  std::string fingerprint;   // of the network as imported
+  std::string imported;      // "51 convolutions, 1 matrix; 357,448 parameters"
+  std::unique_ptr<Session> session;
+};
+
+// `classes`: of the data set; 0 where the loss needs none.
+Setup prepare(const MethodArguments& args, int64_t classes);
+
+}  // namespace tinytl::cli

@@ -1,0 +1,262 @@
+// tinytl-train: adapts a pretrained ONNX network to a folder of images, its weights frozen.
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "engine/onnx/export.h"
+#include "engine/onnx/import.h"
+#include "engine/onnx/warm_up.h"
+#include "tinytl/cli/console.h"
+#include "tinytl/cli/report.h"
+#include "tinytl/cli/synthetic.h"
+#include "tinytl/train/choose_rates.h"
+#include "tinytl/train/process_memory.h"
+
+namespace tinytl::cli {
+namespace {
+
+struct Arguments {
+  MethodArguments method;
+  DataArguments data;
+  ImageArguments image;
+  LoopArguments loop;
+  std::string report;
+  bool synthetic = false;
+  int64_t synthetic_classes = 100;
+};
+
+constexpr const char* kExamples = R"(
+Examples:
+  tinytl-train --model mobilenet_v2.onnx --data photos --freeze-weights
+  tinytl-train --model mobilenet_v2.onnx --data photos --update full --epochs 30 --lr auto
+  tinytl-train --model mobilenet_v2.onnx --data photos --resume
+  tinytl-train --model mobilenet_v2.onnx --synthetic --classes 100 --max-steps 20
+Exit codes: 0 done, 2 wrong usage, 3 bad input, 130 interrupted (a checkpoint is saved).)";
+
+std::atomic<bool> stop_requested{false};
+
+void request_stop(int) {
+  // A second one does not wait for the step to end.
+  if (stop_requested.exchange(true)) _exit(kInterrupted);
+}
+
+void catch_interrupts() {
+  struct sigaction action {};
+  action.sa_handler = request_stop;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+// The data set, or random samples of the shape of the network's input.
+DatasetSplits open_data(const Arguments& args) {
+  if (!args.synthetic) {
+    if (args.data.data.empty()) {
+      throw CLI::ValidationError("--data is required (or --synthetic, to measure without data)");
+    }
+    return open_dataset(args.data.data, dataset_of(args.data));
+  }
+  const Graph network = import_onnx(args.method.model);
+  const Shape& input = network.value(network.inputs.at(0)).type.shape;
+  const int64_t classes = args.method.loss == "mse" ? 0 : args.synthetic_classes;
+  const std::vector<int64_t> sample(input.begin() + 1, input.end());
+  DatasetSplits splits;
+  splits.train = std::make_unique<SyntheticDataset>(sample, classes, 4 * args.method.batch_size);
+  return splits;
+}
+
+// One sample now: a data set that cannot be read should not wait for the network to be loaded, and
+// the decoder's own code then does not count as memory of training.
+void check_first_sample(const Dataset& data) {
+  try {
+    Sample sample;
+    data.load(0, /*channels=*/3, /*at_least_side=*/0, sample);
+  } catch (const ImageError&) {
+    // The loader counts and names it, or stops at it where --strict is given.
+  }
+}
+
+void check_places(const Arguments& args) {
+  for (const std::string& file :
+       {args.loop.save, args.loop.checkpoint, args.loop.export_file, args.report}) {
+    if (file.empty()) continue;
+    if (std::filesystem::is_directory(file)) {
+      throw InputError(file + ": is a folder; name a file in it");
+    }
+    std::filesystem::path folder = std::filesystem::path(file).parent_path();
+    if (folder.empty()) folder = ".";
+    if (access(folder.c_str(), W_OK | X_OK) != 0) {
+      throw InputError(file +
+                       ": its folder does not exist or cannot be written; make it, or choose "
+                       "another place");
+    }
+  }
+}
+
+void print_task(const Arguments& args, const Setup& setup, const DatasetSplits& data,
+                const LearningRates& rates) {
+  const MemoryReport& memory = setup.session->memory();
+  const std::string update(name_of(update_of(args.method)));
+  fmt::print("tinytl-train: {} update of {}\n\n", update,
+             std::filesystem::path(args.method.model).filename().string());
+  print_line("network", setup.imported);
+  print_line(
+      "data",
+      fmt::format("{} train, {} val samples, {} classes", count_text(data.train->size()),
+                  count_text(data.val ? data.val->size() : 0), data.train->classes().size()));
+  print_line("classifier", setup.network.description);
+  print_line("trains", fmt::format("{} numbers", count_text(memory.trainable_scalars)));
+  print_line(
+      "optimizer",
+      fmt::format("{}, rates {:g} (classifier) and {:g}, {}, {} epochs of batch {}{}",
+                  args.method.optimizer, rates.head, rates.backbone, args.loop.schedule,
+                  args.loop.epochs, args.method.batch_size,
+                  args.method.accumulate > 1 ? fmt::format(" x {}", args.method.accumulate) : ""));
+  if (data.ignored_files > 0) {
+    print_line("ignored", fmt::format("{} files that are no images", data.ignored_files));
+  }
+  print_memory(memory, setup.session->step_program());
+}
+
+LearningRates choose(const Arguments& args, Setup& setup, const Dataset& train,
+                     const LearntInfo& info, const TrainerOptions& options) {
+  fmt::print("\nchoosing learning rates on a part of the training set\n");
+  const auto print_trial = [](const RateTrial& t) {
+    print_line("trial",
+               t.diverged
+                   ? fmt::format("classifier {:.2g}, others {:.2g}: diverged", t.rates.head,
+                                 t.rates.backbone)
+                   : fmt::format("classifier {:.2g}, others {:.2g}: {} held out, loss {:.4f}",
+                                 t.rates.head, t.rates.backbone, percent_text(t.held_out_top1),
+                                 t.held_out_loss));
+    std::fflush(stdout);
+  };
+  (void)args;
+  const RateChoice choice =
+      choose_rates(*setup.session, train, info, options, print_trial, stop_requested);
+  print_line("chosen", fmt::format("classifier {:.2g}, others {:.2g} (trials of {} epochs on {} "
+                                   "samples, measured on {} others of the training set)",
+                                   choice.rates.head, choice.rates.backbone, choice.epochs,
+                                   choice.trained, choice.held_out));
+  return choice.rates;
+}
+
+void print_result(const Arguments& args, const Setup& setup, const TrainingResult& result,
+                  const Measured& measured) {
+  const MemoryReport& memory = setup.session->memory();
+  if (!result.damaged.empty()) {
+    fmt::print("\n{} damaged images were left out:\n", result.damaged.size());
+    for (const std::string& message : result.damaged) fmt::print("  {}\n", message);
+  }
+  fmt::print("\n");
+  const bool has_val = result.validated && result.best_epoch >= 0 && setup.session->classes() > 0;
+  print_table(
+      {{"update", "training memory", "measured growth", "step", "val top-1"},
+       {std::string(name_of(update_of(args.method))), bytes_text(memory.training_memory()),
+        bytes_text(measured.peak_rss_bytes),
+        fmt::format("{:.1f} ms", 1e3 * result.step_seconds_median),
+        has_val ? percent_text(result.epochs[static_cast<size_t>(result.best_epoch)].val_top1)
+                : "-"}});
+  fmt::print("\n");
+  print_line("arena", fmt::format("{} planned, {} of pages touched", bytes_text(memory.arena),
+                                  bytes_text(measured.arena_bytes)));
+  print_line("allocations", fmt::format("{} in a step", result.allocations_in_step));
+}
+
+bool comes_in_native_size(const Dataset& data, const Setup& setup) {
+  const Shape& input = setup.session->input_type().shape;
+  const std::vector<int64_t> sample = data.sample_shape();
+  return sample.size() == 3 && input.size() == 4 && sample[0] == input[1] && sample[1] == input[2];
+}
+
+int train(const Arguments& args) {
+  keep_heap_small();
+  check_places(args);
+  DatasetSplits data = open_data(args);
+  const bool has_classes = args.method.loss != "mse";
+  const auto classes = has_classes ? static_cast<int64_t>(data.train->classes().size()) : 0;
+  if (has_classes && classes == 0) {
+    throw InputError(args.data.data + ": has no labels; --loss mse trains without them");
+  }
+
+  check_first_sample(*data.train);
+  warm_up_importer();
+  const PeakMemory peak;
+  Setup setup = prepare(args.method, classes);
+  release_free_heap();
+
+  LearntInfo info{.model_fingerprint = setup.fingerprint,
+                  .update = std::string(name_of(update_of(args.method))),
+                  .classes = has_classes ? data.train->classes() : std::vector<std::string>{},
+                  .head = args.method.head,
+                  .new_head = args.method.new_head,
+                  .normalisation = normalisation_of(args.image),
+                  .squash = args.image.squash,
+                  .center_fraction = args.image.center_fraction};
+  TrainerOptions options = trainer_of(args.loop, args.method, args.image, args.data,
+                                      comes_in_native_size(*data.train, setup));
+  options.rates = rates_of(args.loop, args.method, setup.network.is_new);
+  if (args.synthetic) options.save = options.checkpoint = "";
+  print_task(args, setup, data, options.rates);
+
+  catch_interrupts();
+  if (args.loop.rate == "auto" && !args.loop.resume) {
+    options.rates = choose(args, setup, *data.train, info, options);
+    if (stop_requested) {
+      fmt::print("\ninterrupted before training; there is nothing to resume\n");
+      return kInterrupted;
+    }
+  }
+  fmt::print("\ntraining\n");
+  ProgressBar bar;
+  const bool has_val = data.val != nullptr && data.val->size() > 0;
+  const TrainerEvents events{.on_step = [&](const Progress& p) { bar.show(p); },
+                             .on_epoch =
+                                 [&](int64_t epoch, const EpochResult& e, bool best) {
+                                   bar.finish_epoch(epoch, args.loop.epochs, e, best, has_classes,
+                                                    has_val);
+                                 }};
+  Trainer trainer(*setup.session, *data.train, data.val.get(), info, options);
+  const TrainingResult result = trainer.run(events, stop_requested);
+
+  const Measured measured{setup.session->arena_touched_bytes(), peak.growth_bytes()};
+  print_result(args, setup, result, measured);
+  if (!args.report.empty()) {
+    Json report = plan_report(args.method, setup);
+    add_run(report, result, measured);
+    write_report(args.report, report);
+  }
+  if (result.interrupted) {
+    fmt::print("\ninterrupted; to continue, run the same command with --resume\n");
+    return kInterrupted;
+  }
+  if (args.synthetic) return kDone;
+  print_line("learnt", options.save.string());
+  if (!args.loop.export_file.empty()) {
+    const Graph network = import_onnx(args.method.model);
+    export_onnx(adapt(network, options.save).network.graph, args.loop.export_file);
+    print_line("exported", args.loop.export_file);
+  }
+  return kDone;
+}
+
+}  // namespace
+}  // namespace tinytl::cli
+
+int main(int argc, char** argv) {
+  using namespace tinytl::cli;
+  Arguments args;
+  CLI::App app("Adapts a pretrained ONNX network to your images, in little and known memory.",
+               "tinytl-train");
+  app.footer(kExamples);
+  add_method_options(app, args.method);
+  add_data_options(app, args.data);
+  add_image_options(app, args.image);
+  add_loop_options(app, args.loop);
+  app.add_option("--report", args.report, "Write everything printed as JSON, in SI base units");
+  app.add_flag("--synthetic", args.synthetic, "Random samples, to measure memory and time");
+  app.add_option("--classes", args.synthetic_classes, "Number of classes of --synthetic")
+      ->check(CLI::Range(2, 1000000));
+  return run_command(app, argc, argv, [&] { return train(args); });
+}
