@@ -1,0 +1,20 @@
+// From a Graph back to a standard .onnx file.
+#pragma once
+
+#include <filesystem>
+
+#include "engine/graph/graph.h"
+
+namespace tinytl {
+
+// Writes a float inference graph as ONNX opset 13: NCHW and OIHW around convolutions, batch
+// dimension open ("N") where the graph allows. Parameters keep their names. An input of rank 4 that
+// feeds a convolution or pooling becomes NCHW, as import_onnx had found it.
+//
+// The file appears complete or not at all (written beside, synced, renamed). Needs memory for one
+// tensor beside the graph.
+//
+// Throws InputError where the file cannot be written, or where an operator has no ONNX form.
+void export_onnx(const Graph& inference_graph, const std::filesystem::path& file);
+
+}  // namespace tinytl

@@ -1,0 +1,37 @@
+// From an .onnx file to a Graph: the first stage of everything this project does.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "engine/graph/graph.h"
+
+namespace tinytl {
+
+struct ImportOptions {
+  // Dimension 0 of the network's inputs. 0: what the file says, and 1 where it leaves it open.
+  int64_t batch = 1;
+  // Sizes for other dimensions the file leaves open, by the name they have there.
+  std::map<std::string, int64_t> dims = {};
+  // Run libonnx's own checker (opset 17 and older) even where the import succeeds. Off because its
+  // tables of operators take 4.3 MB that the process never gives back; it always runs where the
+  // import fails, for what it can say of the reason.
+  bool run_onnx_checker = false;
+};
+
+// Reads a float (or quantize/dequantize) network of ONNX opset 6 to 21.
+//
+// Shapes are static afterwards, constant arithmetic is folded, batch normalisation is folded into
+// the layer before it, and activations of convolutions are NHWC: an input of rank 3 or more that
+// feeds a convolution, a pooling or a resizing is stored with its channels last. Outputs have the
+// dimension order of the file. A quantize/dequantize pair on an activation is dropped, on a weight
+// it is applied: the network is imported as its dequantized float network.
+//
+// Needs about the bytes of the parameters plus one tensor: each tensor of the file is freed as soon
+// as it is converted.
+//
+// Throws InputError: one line that names the file and every node that is not supported.
+Graph import_onnx(const std::filesystem::path& file, const ImportOptions& options = {});
+
+}  // namespace tinytl

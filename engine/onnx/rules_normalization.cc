@@ -1,0 +1,168 @@
+// Normalisations, softmax and reductions.
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "engine/onnx/rules.h"
+
+namespace tinytl::internal {
+namespace {
+
+std::vector<int64_t> stored_axes(const Order& order, const std::vector<int64_t>& axes) {
+  std::vector<int64_t> result;
+  for (const int64_t axis : axes) result.push_back(stored_position(order, axis));
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
+void reduce(Builder& builder, const OnnxNode& node) {
+  const Operand x = builder.plain(builder.input(node, 0));
+  const size_t rank = x.order.size();
+  auto axes = list_argument(node, builder.literals(node), "axes", 1).value_or(Shape{});
+  const bool keep = node.integer("keepdims", 1) != 0;
+  if (axes.empty()) {
+    if (node.flag("noop_with_empty_axes")) return define_alias(builder, node, x);
+    axes = identity_order(rank);
+  }
+  axes = normal_axes(axes, rank);
+  if (axes.empty()) return define_alias(builder, node, x);
+  const ValueId y =
+      builder.emit(node.op() == "ReduceMean" ? kReduceMean : kReduceSum, {x.value},
+                   {{"axes", stored_axes(x.order, axes)}, {"keepdims", int64_t{keep}}});
+  builder.result(node, y, keep ? x.order : without(x.order, axes));
+}
+
+void softmax(Builder& builder, const OnnxNode& node) {
+  const OpDef& op = node.op() == "Softmax" ? kSoftmax : kLogSoftmax;
+  const Operand x = builder.plain(builder.input(node, 0));
+  const Shape shape = builder.shape_of(x);
+  const bool flattens = node.opset() < 13;
+  const int64_t axis = normal_axis(node.integer("axis", flattens ? 1 : -1), shape.size());
+  const auto product = [&](auto from, auto to) {
+    return std::accumulate(from, to, int64_t{1}, std::multiplies<>());
+  };
+  const int64_t inner = product(shape.begin() + axis + 1, shape.end());
+  if (!flattens || inner == 1) {
+    const ValueId y = builder.emit(op, {x.value}, {{"axis", stored_position(x.order, axis)}});
+    return builder.result(node, y, x.order);
+  }
+  // Before opset 13 the dimensions from `axis` on were one.
+  const int64_t outer = product(shape.begin(), shape.begin() + axis);
+  const ValueId rows = builder.view(builder.logical(x), {outer, inner * shape[size_t(axis)]});
+  const ValueId y = builder.emit(op, {rows}, {{"axis", int64_t{1}}});
+  builder.result(node, builder.view(y, shape));
+}
+
+// A vector per channel, in the shape that broadcasts over a tensor stored in `order`.
+ValueId channel_parameter(Builder& builder, const std::string& name, Role role, const Order& order,
+                          const std::vector<float>& values) {
+  const int64_t position = order.size() > 1 ? stored_position(order, 1) : 0;
+  Shape shape(order.size() - static_cast<size_t>(position), 1);
+  shape[0] = static_cast<int64_t>(values.size());
+  return builder.new_parameter(name, role, shape, values);
+}
+
+void batch_normalization(Builder& builder, const OnnxNode& node) {
+  require(!node.flag("training_mode") && node.outputs() == 1, "training mode");
+  require(node.integer("spatial", 1) == 1, "spatial = 0");
+  require(node.integer("is_test", 1) != 0 && (node.opset() > 6 || node.has("is_test")),
+          "training mode");
+  node.ignore("momentum");
+  const Operand x = builder.plain(builder.input(node, 0));
+  const Shape shape = builder.shape_of(x);
+  require(shape.size() >= 2, "input has shape " + to_string(shape));
+  std::vector<std::vector<float>> numbers;
+  for (size_t i = 1; i <= 4; ++i) {
+    numbers.push_back(
+        floats_of(*builder.constant_input(node, i, "scale, shift, mean and variance")));
+    require(static_cast<int64_t>(numbers.back().size()) == shape[1],
+            "one number a channel is needed");
+  }
+  const float epsilon = node.number("epsilon", 1e-5f);
+  Affine affine{numbers[0], numbers[1], builder.input(node, 2).parameter};
+  for (size_t c = 0; c < affine.scale.size(); ++c) {
+    const double scale = numbers[0][c] / std::sqrt(static_cast<double>(numbers[3][c]) + epsilon);
+    affine.scale[c] = static_cast<float>(scale);
+    affine.shift[c] = static_cast<float>(numbers[1][c] - numbers[2][c] * scale);
+  }
+  if (builder.is_only_reader(node, 0) && fold_affine(builder, x, 1, affine)) {
+    return define_alias(builder, node, x);
+  }
+  const auto name = [&](size_t i, const char* suffix) {
+    const std::string& initializer = builder.input(node, i).parameter;
+    return initializer.empty() ? node.name() + suffix : initializer;
+  };
+  const ValueId scale =
+      channel_parameter(builder, name(1, ".weight"), Role::kWeight, x.order, affine.scale);
+  const ValueId shift =
+      channel_parameter(builder, name(2, ".bias"), Role::kBias, x.order, affine.shift);
+  const ValueId scaled = builder.emit(kMul, {x.value, scale});
+  builder.result(node, builder.emit(kAdd, {scaled, shift}), x.order);
+}
+
+// Mean and 1 / standard deviation of each row, for the rare network that reads them.
+void layer_statistics(Builder& builder, const OnnxNode& node, ValueId rows, const Shape& shape,
+                      float epsilon) {
+  const auto wanted = [&](size_t i) { return !node.output(i).empty(); };
+  if (!wanted(1) && !wanted(2)) return;
+  const Attributes last{{"axes", std::vector<int64_t>{1}}, {"keepdims", int64_t{1}}};
+  const auto define = [&](size_t i, ValueId value) {
+    Operand operand;
+    operand.value = builder.view(value, shape);
+    operand.order = identity_order(shape.size());
+    builder.define(node.output(i), std::move(operand));
+  };
+  const ValueId mean = builder.emit(kReduceMean, {rows}, last);
+  if (wanted(1)) define(1, mean);
+  if (!wanted(2)) return;
+  const ValueId centred = builder.emit(kSub, {rows, mean});
+  const ValueId variance =
+      builder.emit(kReduceMean, {builder.emit(kMul, {centred, centred})}, last);
+  const ValueId shift = builder.new_parameter(node.name() + ".epsilon", Role::kConstant, {1},
+                                              std::vector<float>{epsilon});
+  const ValueId deviation = builder.emit(kSqrt, {builder.emit(kAdd, {variance, shift})});
+  define(2, builder.emit(kReciprocal, {deviation}));
+}
+
+void layer_normalization(Builder& builder, const OnnxNode& node) {
+  require(node.integer("stash_type", 1) == 1, "stash_type");
+  const Operand& x = builder.input(node, 0);
+  const Shape shape = builder.shape_of(x);
+  const int64_t axis = normal_axis(node.integer("axis", -1), shape.size());
+  const float epsilon = node.number("epsilon", 1e-5f);
+  const Shape normalized(shape.begin() + axis, shape.end());
+  const Shape row{checked_elements(normalized)};
+  require(row[0] > 0, "input is empty");
+  const auto vector = [&](size_t i, Role role, const char* suffix) {
+    require(builder.constant_input(node, i, "scale and shift")->shape == normalized,
+            "scale and shift must have the shape " + to_string(normalized));
+    return builder.parameter(builder.input(node, i), role, {row, {0}, row}, suffix);
+  };
+  const ValueId scale = vector(1, Role::kWeight, "weight");
+  const ValueId shift = node.has_input(2)
+                            ? vector(2, Role::kBias, "bias")
+                            : builder.new_parameter(node.name() + ".bias", Role::kBias, row,
+                                                    std::vector<float>(size_t(row[0]), 0));
+  const ValueId rows = builder.view(builder.logical(x), {checked_elements(shape) / row[0], row[0]});
+  const bool is_last = axis + 1 == static_cast<int64_t>(shape.size());
+  const ValueId y = builder.emit(kLayerNorm, {is_last ? builder.logical(x) : rows, scale, shift},
+                                 {{"epsilon", epsilon}});
+  Shape statistics = shape;
+  std::fill(statistics.begin() + axis, statistics.end(), 1);
+  layer_statistics(builder, node, rows, statistics, epsilon);
+  builder.result(node, builder.view(y, shape));
+}
+
+}  // namespace
+
+void add_normalization_rules(RuleTable& rules) {
+  rules["ReduceMean"] = reduce;
+  rules["ReduceSum"] = reduce;
+  rules["Softmax"] = softmax;
+  rules["LogSoftmax"] = softmax;
+  rules["BatchNormalization"] = batch_normalization;
+  rules["LayerNormalization"] = layer_normalization;
+}
+
+}  // namespace tinytl::internal

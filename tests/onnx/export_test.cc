@@ -1,0 +1,152 @@
+// What export_onnx writes, beyond what the round trips of backend_test and reference_test show.
+
+#include "engine/onnx/export.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <onnx/checker.h>
+#include <onnx/shape_inference/implementation.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <fstream>
+
+#include "engine/onnx/import.h"
+#include "engine/ops/op_table.h"
+#include "tests/onnx/model_builder.h"
+
+namespace tinytl {
+namespace {
+
+using testing::HasSubstr;
+
+// A network with a flattened feature map larger than 1x1, a gate, and a transformer-like end.
+ModelBuilder network() {
+  ModelBuilder m;
+  m.input("x", {-1, 2, 5, 5})
+      .weights("w", {4, 2, 3, 3})
+      .weights("b", {4})
+      .weights("dw", {4, 1, 3, 3});
+  m.weights("fc", {36, 6}).numbers("six", {}, {6}).numbers("zero", {}, {0});
+  m.weights("gamma", {6}).weights("beta", {6});
+  m.node("Conv", {"x", "w", "b"}, "conv");
+  m.node("Clip", {"conv", "zero", "six"}, "relu6");
+  onnx::NodeProto& depthwise = m.node("Conv", {"relu6", "dw"}, "depthwise");
+  set(depthwise, "group", int64_t{4});
+  set(depthwise, "pads", {1, 1, 1, 1});
+  m.node("GlobalAveragePool", {"depthwise"}, "pool");
+  m.node("Sigmoid", {"pool"}, "gate");
+  m.node("Mul", {"depthwise", "gate"}, "gated");
+  m.node("Flatten", {"gated"}, "flat");
+  m.node("MatMul", {"flat", "fc"}, "features");
+  m.model.mutable_opset_import(0)->set_version(17);
+  m.node("LayerNormalization", {"features", "gamma", "beta"}, "y");
+  m.output("y");
+  return m;
+}
+
+onnx::ModelProto read(const std::filesystem::path& file) {
+  onnx::ModelProto model;
+  std::ifstream stream(file, std::ios::binary);
+  EXPECT_TRUE(model.ParseFromIstream(&stream));
+  return model;
+}
+
+TEST(Export, RoundTripKeepsNumbersNamesAndRoles) {
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "m.onnx";
+  const Graph graph = network().graph(2);
+  export_onnx(graph, file);
+  const Graph again = import_onnx(file, {.batch = 2, .run_onnx_checker = true});
+  EXPECT_EQ(again.nodes().size(), graph.nodes().size());
+  for (const Value& value : graph.values()) {
+    if (!is_parameter(value.role)) continue;
+    const Value* other = again.find(value.name);
+    ASSERT_NE(other, nullptr) << value.name;
+    EXPECT_EQ(other->role, value.role) << value.name;
+    EXPECT_EQ(other->type, value.type) << value.name;
+  }
+  const Numbers x = sample_input(100);
+  EXPECT_LT(relative_error(run_nhwc(again, {x}).at(0), run_nhwc(graph, {x}).at(0)), 1e-6);
+}
+
+TEST(Export, IsStandardOnnxWithAnOpenBatch) {
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "m.onnx";
+  export_onnx(network().graph(2), file);
+  onnx::ModelProto model = read(file);
+  onnx::checker::check_model(model);
+  onnx::shape_inference::InferShapes(model, onnx::OpSchemaRegistry::Instance(),
+                                     onnx::ShapeInferenceOptions{true, 1, true});
+  EXPECT_EQ(model.opset_import(0).version(), 13);
+  const auto& shape = model.graph().input(0).type().tensor_type().shape();
+  EXPECT_EQ(shape.dim(0).dim_param(), "N");
+  EXPECT_EQ(shape.dim(1).dim_value(), 2) << "channels first";
+  for (const auto& node : model.graph().node()) EXPECT_NE(node.op_type(), "Transpose");
+  for (const auto& tensor : model.graph().initializer()) {
+    if (tensor.name() != "w") continue;
+    EXPECT_EQ(tensor.dims(0), 4);
+    EXPECT_EQ(tensor.dims(1), 2);
+  }
+  // Another batch than the one it was exported with.
+  const Graph five = import_onnx(file, {.batch = 5}), one = import_onnx(file, {.batch = 1});
+  const Numbers x = sample_input(250);
+  const Numbers y = run_nhwc(five, {x}).at(0);
+  const Numbers last = run_nhwc(one, {{x.begin() + 200, x.end()}}).at(0);
+  EXPECT_LT(relative_error({y.begin() + 24, y.end()}, last), 1e-6);
+}
+
+TEST(Export, ReplacesAFileOnlyWhenItIsWhole) {
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "m.onnx";
+  std::ofstream(file) << "the old file";
+  const Graph graph = network().graph();
+
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit old{};
+  getrlimit(RLIMIT_FSIZE, &old);
+  rlimit small = old;
+  small.rlim_cur = 512;  // as if the disk were full
+  setrlimit(RLIMIT_FSIZE, &small);
+  std::string error;
+  try {
+    export_onnx(graph, file);
+  } catch (const InputError& e) {
+    error = e.what();
+  }
+  setrlimit(RLIMIT_FSIZE, &old);
+  EXPECT_THAT(error, HasSubstr("m.onnx: cannot write: "));
+  std::string content;
+  std::ifstream stream(file);
+  std::getline(stream, content);
+  EXPECT_EQ(content, "the old file");
+  const auto files = std::filesystem::directory_iterator(folder.path());
+  EXPECT_EQ(std::distance(begin(files), end(files)), 1) << "a temporary file was left";
+}
+
+TEST(Export, SaysWhereItCannotWrite) {
+  const TemporaryFolder folder;
+  try {
+    export_onnx(network().graph(), folder.path() / "absent" / "m.onnx");
+    FAIL() << "wrote into a folder that is not there";
+  } catch (const InputError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("m.onnx: cannot create: No such file or directory"));
+  }
+}
+
+TEST(Export, OperatorsOfTrainingHaveNoOnnxForm) {
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::kF32, {2, 3}});
+  const ValueId target = graph.add_input("target", {DType::kF32, {2, 3}});
+  graph.outputs = emit_all(graph, kMeanSquaredError, "loss", {x, target});
+  const TemporaryFolder folder;
+  try {
+    export_onnx(graph, folder.path() / "m.onnx");
+    FAIL() << "exported a loss";
+  } catch (const InputError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("node \"loss\" (MeanSquaredError) has no ONNX form"));
+  }
+}
+
+}  // namespace
+}  // namespace tinytl

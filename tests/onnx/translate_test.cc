@@ -1,0 +1,321 @@
+// The translation rules, one by one.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/ops/op_table.h"
+#include "tests/onnx/model_builder.h"
+
+namespace tinytl {
+namespace {
+
+using testing::ElementsAre;
+using testing::ElementsAreArray;
+using testing::FloatNear;
+using testing::HasSubstr;
+using testing::Pointwise;
+
+// A 3x3 convolution of 2 channels into 3.
+ModelBuilder convolution(const std::vector<std::string>& inputs = {"x", "w"}) {
+  ModelBuilder m;
+  m.input("x", {-1, 2, 5, 5}).weights("w", {3, 2, 3, 3});
+  m.node("Conv", inputs, "conv");
+  return m;
+}
+
+ModelBuilder& with_batch_norm(ModelBuilder& m, const std::string& x) {
+  m.numbers("gamma", {3}, {2, 3, 4}).numbers("beta", {3}, {1, 2, 3});
+  m.numbers("mean", {3}, {0.5, 1, -1}).numbers("variance", {3}, {4, 1, 9});
+  set(m.node("BatchNormalization", {x, "gamma", "beta", "mean", "variance"}, "norm"), "epsilon",
+      0.0f);
+  return m;
+}
+
+TEST(Import, ConvolutionInputIsStoredWithChannelsLast) {
+  const Graph g = convolution().output("conv").graph(4);
+  EXPECT_EQ(g.value(g.inputs[0]).type.shape, (Shape{4, 5, 5, 2}));
+  EXPECT_EQ(g.value(g.id_of("w")).type.shape, (Shape{3, 3, 2, 3}));
+  EXPECT_EQ(g.value(g.id_of("w")).role, Role::kWeight);
+  EXPECT_EQ(node_named(g, "conv").inputs.size(), 2u) << "a convolution without bias gets none";
+  // The network's output has the file's order again.
+  EXPECT_EQ(g.value(g.outputs[0]).type.shape, (Shape{4, 3, 3, 3}));
+}
+
+TEST(Import, BatchNormFoldsIntoTheConvolutionBeforeIt) {
+  ModelBuilder m = convolution();
+  with_batch_norm(m, "conv").output("norm");
+  const Graph g = m.graph();
+  EXPECT_EQ(count_nodes(g, kMul) + count_nodes(g, kAdd), 0u);
+  EXPECT_EQ(g.value(node_named(g, "conv").input(2)).name, "beta");
+  EXPECT_EQ(g.value(node_named(g, "conv").input(2)).role, Role::kBias);
+
+  const Numbers x = sample_input(50);
+  const Numbers plain = convolution().output("conv").run({x});
+  Numbers expected;
+  const float scale[] = {1, 3, 4.0f / 3}, shift[] = {0.5, -1, 3 + 4.0f / 3};
+  for (size_t i = 0; i < plain.size(); ++i)
+    expected.push_back(plain[i] * scale[i / 9] + shift[i / 9]);
+  EXPECT_THAT(m.run({x}), Pointwise(FloatNear(1e-5f), expected));
+}
+
+TEST(Import, BatchNormStaysWhereTheConvolutionHasAnotherReader) {
+  ModelBuilder m = convolution();
+  with_batch_norm(m, "conv");
+  m.node("Add", {"conv", "norm"}, "sum");
+  const Graph g = m.output("sum").graph();
+  EXPECT_EQ(count_nodes(g, kMul), 1u);
+  EXPECT_EQ(g.value(g.id_of("gamma")).role, Role::kWeight);
+  EXPECT_EQ(g.value(g.id_of("beta")).role, Role::kBias);
+}
+
+TEST(Import, BatchNormDoesNotFoldIntoSharedWeights) {
+  ModelBuilder m = convolution();
+  with_batch_norm(m, "conv");
+  m.node("Conv", {"x", "w"}, "second");
+  m.node("Add", {"second", "norm"}, "sum");
+  const Graph g = m.output("sum").graph();
+  EXPECT_EQ(node_named(g, "conv").input(1), node_named(g, "second").input(1));
+  EXPECT_EQ(count_nodes(g, kMul), 1u);
+}
+
+TEST(Import, FlattenPermutesTheRowsOfTheNextMatrix) {
+  ModelBuilder m;
+  m.input("x", {-1, 2, 2, 3}).numbers("w", {2, 2, 1, 1}, {1, 0, 0, 1});
+  m.node("Conv", {"x", "w"}, "conv");
+  m.node("Flatten", {"conv"}, "flat");
+  m.weights("fc", {12, 4});
+  m.node("Gemm", {"flat", "fc"}, "y");
+  const Graph g = m.output("y").graph();
+  EXPECT_EQ(count_nodes(g, kTranspose), 0u);
+  ModelBuilder direct;
+  direct.input("x", {1, 12}).weights("fc", {12, 4}).node("Gemm", {"x", "fc"}, "y");
+  const Numbers x = sample_input(12);
+  EXPECT_THAT(m.run({x}), Pointwise(FloatNear(1e-5f), direct.output("y").run({x})));
+}
+
+TEST(Import, FlattenedTensorThatSomethingElseReadsIsPutInOrder) {
+  ModelBuilder m;
+  m.input("x", {1, 2, 2, 3}).numbers("w", {2, 2, 1, 1}, {1, 0, 0, 1});
+  m.node("Conv", {"x", "w"}, "conv");
+  m.node("Flatten", {"conv"}, "flat");
+  m.node("Relu", {"flat"}, "relu");
+  m.output("relu");
+  EXPECT_THAT(m.run({counting(12)}), ElementsAreArray(counting(12)));
+}
+
+TEST(Import, AutoPadBecomesPads) {
+  const auto pads = [](const char* mode) {
+    ModelBuilder m;
+    m.input("x", {1, 1, 6, 6}).weights("w", {1, 1, 3, 3});
+    onnx::NodeProto& conv = m.node("Conv", {"x", "w"}, "conv");
+    set(conv, "auto_pad", mode);
+    set(conv, "strides", {2, 2});
+    const Graph g = m.output("conv").graph();
+    const auto list = node_named(g, "conv").attributes.integers("pads");
+    return Shape(list.begin(), list.end());
+  };
+  EXPECT_THAT(pads("SAME_UPPER"), ElementsAre(0, 0, 1, 1));
+  EXPECT_THAT(pads("SAME_LOWER"), ElementsAre(1, 1, 0, 0));
+  EXPECT_THAT(pads("VALID"), ElementsAre(0, 0, 0, 0));
+}
+
+TEST(Import, PadFoldsIntoConvolutionAndAveragePool) {
+  for (const char* op : {"Conv", "AveragePool"}) {
+    ModelBuilder m;
+    m.input("x", {1, 2, 4, 4})
+        .weights("w", {3, 2, 3, 3})
+        .integers("pads", {0, 0, 0, 1, 0, 0, 1, 1});
+    m.node("Pad", {"x", "pads"}, "pad");
+    const bool conv = std::string(op) == "Conv";
+    onnx::NodeProto& node = m.node(op, {"pad"}, "y");
+    if (conv) node.add_input("w");
+    set(node, "kernel_shape", {3, 3});
+    const Graph g = m.output("y").graph();
+    EXPECT_EQ(count_nodes(g, kPad), 0u) << op;
+    const auto pads = node_named(g, "y").attributes.integers("pads");
+    EXPECT_THAT(Shape(pads.begin(), pads.end()), ElementsAre(0, 1, 1, 1));
+  }
+}
+
+TEST(Import, PadOfMaximaStays) {
+  ModelBuilder m;
+  m.input("x", {1, 1, 4, 4}).integers("pads", {0, 0, 1, 1, 0, 0, 1, 1});
+  m.node("Pad", {"x", "pads"}, "pad");
+  set(m.node("MaxPool", {"pad"}, "y"), "kernel_shape", {2, 2});
+  EXPECT_EQ(count_nodes(m.output("y").graph(), kPad), 1u);
+}
+
+TEST(Import, OneDimensionalConvolutionNeedsNoTranspose) {
+  ModelBuilder m;
+  m.input("x", {-1, 2, 6}).weights("w", {3, 2, 3}).weights("v", {3, 1, 3});
+  set(m.node("Conv", {"x", "w"}, "conv"), "pads", {1, 1});
+  set(m.node("Conv", {"conv", "v"}, "depthwise"), "group", int64_t{3});
+  m.node("GlobalAveragePool", {"depthwise"}, "pool");
+  m.node("Flatten", {"pool"}, "y");
+  const Graph g = m.output("y").graph();
+  EXPECT_EQ(count_nodes(g, kTranspose), 0u);
+  EXPECT_EQ(count_nodes(g, kDepthwiseConv2d), 1u);
+
+  // The same as images of height 1.
+  ModelBuilder flat;
+  flat.input("x", {-1, 2, 1, 6}).weights("w", {3, 2, 1, 3}).weights("v", {3, 1, 1, 3});
+  set(flat.node("Conv", {"x", "w"}, "conv"), "pads", {0, 1, 0, 1});
+  set(flat.node("Conv", {"conv", "v"}, "depthwise"), "group", int64_t{3});
+  flat.node("GlobalAveragePool", {"depthwise"}, "pool");
+  flat.node("Flatten", {"pool"}, "y");
+  const Numbers x = sample_input(24);
+  EXPECT_EQ(m.run({x}, 2), flat.output("y").run({x}, 2));
+}
+
+TEST(Import, AddAfterMatMulIsItsBias) {
+  ModelBuilder m;
+  m.input("x", {-1, 7, 4}).weights("w", {4, 3}).weights("b", {3});
+  m.node("MatMul", {"x", "w"}, "product");
+  m.node("Add", {"b", "product"}, "y");
+  const Graph g = m.output("y").graph();
+  ASSERT_EQ(g.nodes().size(), 1u);
+  EXPECT_EQ(g.nodes()[0].op, &kLinear);
+  EXPECT_EQ(g.value(g.nodes()[0].input(2)).name, "b");
+  EXPECT_EQ(g.value(g.nodes()[0].input(2)).role, Role::kBias);
+}
+
+TEST(Import, TransposedFactorIsAFlagOfTheProduct) {
+  ModelBuilder m;
+  m.input("q", {-1, 5, 4}).input("k", {-1, 6, 4});
+  set(m.node("Transpose", {"k"}, "kt"), "perm", {0, 2, 1});
+  m.node("MatMul", {"q", "kt"}, "y");
+  const Graph g = m.output("y").graph(2);
+  ASSERT_EQ(g.nodes().size(), 1u);
+  EXPECT_EQ(g.nodes()[0].attributes.integer("transpose_b"), 1);
+}
+
+TEST(Import, ScalarSlopeIsLeakyRelu) {
+  ModelBuilder m;
+  m.input("x", {1, 4}).numbers("slope", {1}, {0.25});
+  m.node("PRelu", {"x", "slope"}, "y");
+  EXPECT_THAT(m.output("y").run({{-4, -2, 0, 2}}), ElementsAre(-1, -0.5, 0, 2));
+  EXPECT_EQ(count_nodes(m.graph(), kLeakyRelu), 1u);
+}
+
+TEST(Import, ClipLimitsMayBeAttributes) {
+  ModelBuilder m(6);
+  m.input("x", {1, 4});
+  onnx::NodeProto& clip = m.node("Clip", {"x"}, "y");
+  set(clip, "min", 0.0f);
+  set(clip, "max", 6.0f);
+  EXPECT_THAT(m.output("y").run({{-4, 2, 6, 9}}), ElementsAre(0, 2, 6, 6));
+}
+
+TEST(Import, DropoutAndIdentityVanish) {
+  ModelBuilder m;
+  m.input("x", {1, 4});
+  m.node("Dropout", {"x"}, "a");
+  m.node("Identity", {"a"}, "b");
+  m.node("Relu", {"b"}, "y");
+  EXPECT_EQ(m.output("y").graph().nodes().size(), 1u);
+}
+
+TEST(Import, QuantizedWeightsAreDequantizedAndActivationsAreNotQuantized) {
+  ModelBuilder m;
+  m.input("x", {-1, 2}).numbers("s", {}, {0.5}).int8("z", {}, {3});
+  m.int8("w_q", {2, 2}, {1, 2, 3, 4}).numbers("w_s", {2}, {10, 100}).int8("w_z", {2}, {0, 1});
+  m.node("QuantizeLinear", {"x", "s", "z"}, "x_q");
+  m.node("DequantizeLinear", {"x_q", "s", "z"}, "x_d");
+  set(m.node("DequantizeLinear", {"w_q", "w_s", "w_z"}, "w"), "axis", int64_t{0});
+  m.node("MatMul", {"x_d", "w"}, "y");
+  const Graph g = m.output("y").graph();
+  ASSERT_EQ(g.nodes().size(), 1u);
+  const auto w = g.value(g.id_of("w")).data->f32();
+  EXPECT_THAT(Numbers(w.begin(), w.end()), ElementsAre(10, 20, 200, 300));
+}
+
+TEST(Import, HardCodedBatchOfAReshapeIsReplaced) {
+  ModelBuilder m;
+  m.input("x", {1, 6, 4}).integers("flat", {1, -1}).integers("heads", {3, 2, 4});
+  m.node("Reshape", {"x", "flat"}, "y");
+  m.node("Reshape", {"x", "heads"}, "z");
+  const Graph g = m.output("y").output("z").graph(5);
+  EXPECT_EQ(g.value(g.outputs[0]).type.shape, (Shape{5, 24}));
+  EXPECT_EQ(g.value(g.outputs[1]).type.shape, (Shape{15, 2, 4}));
+}
+
+TEST(Import, ShapeArithmeticVanishes) {
+  ModelBuilder m;
+  m.input("x", {-1, 3, 4}).integers("zero", {0}).integers("rest", {-1});
+  m.node("Shape", {"x"}, "shape");
+  m.node("Gather", {"shape", "zero"}, "batch");
+  set(m.node("Concat", {"batch", "rest"}, "target"), "axis", int64_t{0});
+  m.node("Reshape", {"x", "target"}, "y");
+  const Graph g = m.output("y").graph(2);
+  EXPECT_EQ(g.nodes().size(), 1u);
+  EXPECT_EQ(g.value(g.outputs[0]).type.shape, (Shape{2, 12}));
+}
+
+// x with its channels shuffled after a convolution that leaves it as it is.
+TEST(Import, ChannelShuffleKeepsItsMeaning) {
+  ModelBuilder m;
+  m.input("x", {1, 4, 1, 3});
+  m.numbers("w", {4, 4, 1, 1}, {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1});
+  m.integers("apart", {1, 2, 2, 1, 3}).integers("together", {1, 4, 1, 3});
+  m.node("Conv", {"x", "w"}, "conv");
+  m.node("Reshape", {"conv", "apart"}, "a");
+  set(m.node("Transpose", {"a"}, "t"), "perm", {0, 2, 1, 3, 4});
+  m.node("Reshape", {"t", "together"}, "y");
+  EXPECT_THAT(m.output("y").run({counting(12)}),
+              ElementsAre(1, 2, 3, 7, 8, 9, 4, 5, 6, 10, 11, 12));
+}
+
+TEST(Import, SqueezeAndExcitationNeedsNoTranspose) {
+  ModelBuilder m = convolution();
+  m.weights("squeeze", {1, 3, 1, 1}).weights("excite", {3, 1, 1, 1}).integers("spatial", {2, 3});
+  set(m.node("ReduceMean", {"conv"}, "mean"), "axes", {2, 3});
+  m.node("Conv", {"mean", "squeeze"}, "s");
+  m.node("Conv", {"s", "excite"}, "e");
+  m.node("HardSigmoid", {"e"}, "gate");
+  m.node("Mul", {"conv", "gate"}, "scaled");
+  m.node("GlobalAveragePool", {"scaled"}, "pool");
+  m.node("Flatten", {"pool"}, "y");
+  EXPECT_EQ(count_nodes(m.output("y").graph(), kTranspose), 0u);
+}
+
+TEST(Import, PatchesOfAVisionTransformerNeedNoTranspose) {
+  ModelBuilder m = convolution();
+  m.integers("tokens", {0, 3, 9}).weights("class", {1, 1, 3});
+  m.node("Reshape", {"conv", "tokens"}, "r");
+  set(m.node("Transpose", {"r"}, "t"), "perm", {0, 2, 1});
+  set(m.node("Concat", {"class", "t"}, "y"), "axis", int64_t{1});
+  const Graph g = m.output("y").graph(3);
+  EXPECT_EQ(count_nodes(g, kTranspose), 0u);
+  EXPECT_EQ(g.value(g.outputs[0]).type.shape, (Shape{3, 10, 3}));
+}
+
+TEST(Import, RepeatedPixels) {
+  ModelBuilder m;
+  m.input("x", {1, 1, 1, 2}).numbers("scales", {4}, {1, 1, 2, 2});
+  m.node("Resize", {"x", "", "scales"}, "y");
+  EXPECT_THAT(m.output("y").run({{1, 2}}), ElementsAre(1, 1, 2, 2, 1, 1, 2, 2));
+}
+
+TEST(Import, FormsOfNewerOpsets) {
+  ModelBuilder m(18);
+  m.input("x", {-1, 4, 2}).integers("axes", {1});
+  m.node("ReduceMean", {"x", "axes"}, "mean");
+  onnx::NodeProto& split = m.node("Split", {"x"}, "first");
+  split.add_output("second");
+  set(split, "axis", int64_t{1});
+  set(split, "num_outputs", int64_t{2});
+  m.node("Add", {"second", "mean"}, "y");
+  EXPECT_THAT(m.output("y").run({counting(8)}), ElementsAre(9, 11, 11, 13));
+}
+
+TEST(Import, OpenSizesComeFromTheOptions) {
+  ModelBuilder m;
+  m.input("x", {-1, -2}).node("Relu", {"x"}, "y");
+  m.output("y");
+  EXPECT_THAT(m.error(), HasSubstr("input \"x\": dimension 1 (\"L\") has no size"));
+  const Graph g = m.translate({.batch = 2, .dims = {{"L", 7}}}).graph;
+  EXPECT_EQ(g.value(g.inputs[0]).type.shape, (Shape{2, 7}));
+}
+
+}  // namespace
+}  // namespace tinytl
