@@ -13,4 +13,6 @@ function(tinytl_library folder)
   # g++ 12 warns of its own std::string (GCC bug 105651).
   target_compile_options(tinytl_${folder} PRIVATE -Wall -Wextra -Wshadow
     $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-restrict>)
+  set_target_properties(tinytl_${folder} PROPERTIES EXPORT_NAME ${folder})
+  install(TARGETS tinytl_${folder} EXPORT tinytl ARCHIVE DESTINATION lib)
 endfunction()

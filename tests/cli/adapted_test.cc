@@ -1,0 +1,179 @@
+// What was learnt, used: tinytl-eval, tinytl-predict, the exported network.
+
+#include <sstream>
+
+#include "tests/cli/support.h"
+
+namespace tinytl {
+namespace {
+
+using testing::HasSubstr;
+using testing::SizeIs;
+
+Words lines_of(const std::string& text) {
+  Words lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+// The numbers before each " %".
+std::vector<double> percentages(const std::string& line) {
+  std::vector<double> result;
+  std::istringstream in(line);
+  std::string word, previous;
+  while (in >> word) {
+    if (word == "%") result.push_back(std::stod(previous));
+    previous = word;
+  }
+  return result;
+}
+
+class AdaptedTest : public CliTest {
+ protected:
+  void SetUp() override {
+    const Output output = train({"--epochs", "8", "--lr", "0.01", "--head-lr", "0.05", "--report",
+                                 "report.json", "--export", "merged.onnx"});
+    ASSERT_EQ(output.exit_code, 0) << output.err;
+  }
+  Json evaluate(Words command) const {
+    command.insert(command.end(), {"--data", "photos", "--report", "eval.json"});
+    const Output output = run(command);
+    EXPECT_EQ(output.exit_code, 0) << output.err;
+    return json_of("eval.json");
+  }
+  const Words images = {"photos/val/red/8.png", "photos/val/green/9.jpg", "photos/val/blue/10.jpg"};
+};
+
+TEST_F(AdaptedTest, EvaluationRepeatsTheAccuracyOfTraining) {
+  const Json report = json_of("report.json");
+  const Json result = evaluate({TINYTL_EVAL, "--model", model, "--learnt", "learnt.safetensors"});
+  EXPECT_EQ(result.at("top1"), report.at("val_top1"));
+  EXPECT_EQ(result.at("count"), 3 * kValPerClass);
+  EXPECT_EQ(result.at("top5"), 1);
+  EXPECT_NEAR(result.at("loss").get<double>(), report.at("val_loss").get<double>(), 1e-9);
+  EXPECT_THAT(result.at("classes"), SizeIs(3));
+  EXPECT_GT(result.at("top1").get<double>(), 0.5) << "it learnt something";
+  const Json alone = evaluate(
+      {TINYTL_EVAL, "--model", model, "--learnt", "learnt.safetensors", "--batch-size", "1"});
+  EXPECT_EQ(alone.at("top1"), result.at("top1"));
+  EXPECT_NEAR(alone.at("loss").get<double>(), result.at("loss").get<double>(), 1e-5);
+}
+
+TEST_F(AdaptedTest, ExportedNetworkGivesTheSamePredictions) {
+  const Json learnt = evaluate({TINYTL_EVAL, "--model", model, "--learnt", "learnt.safetensors"});
+  const Json merged = evaluate({TINYTL_EVAL, "--model", "merged.onnx"});
+  EXPECT_EQ(merged.at("top1"), learnt.at("top1"));
+  EXPECT_NEAR(merged.at("loss").get<double>(), learnt.at("loss").get<double>(), 1e-5);
+
+  // It is a network like any other, also one whose classifier is called as ours is.
+  const Output again = train({"--model", "merged.onnx", "--new-head", "--save", "again"});
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  const Json twice = evaluate({TINYTL_EVAL, "--model", "merged.onnx", "--learnt", "again"});
+  EXPECT_EQ(twice.at("count"), 3 * kValPerClass);
+}
+
+TEST_F(AdaptedTest, PredictionIsALineAnImage) {
+  Words command = {TINYTL_PREDICT, "--model", model, "--learnt", "learnt.safetensors"};
+  command.insert(command.end(), images.begin(), images.end());
+  const Output output = run(command);
+  EXPECT_EQ(output.exit_code, 0) << output.err;
+  const Words lines = lines_of(output.out);
+  ASSERT_THAT(lines, SizeIs(3));
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_THAT(lines[i], testing::StartsWith(images[i]));
+    const std::vector<double> p = percentages(lines[i]);
+    ASSERT_THAT(p, SizeIs(3));
+    EXPECT_NEAR(p[0] + p[1] + p[2], 100, 0.2) << "rounded to a tenth each";
+    EXPECT_GE(p[0], p[1]);
+    EXPECT_GE(p[1], p[2]);
+  }
+  command.insert(command.end(), {"--top", "1"});
+  const Output top = run(command);
+  EXPECT_THAT(percentages(lines_of(top.out).at(0)), SizeIs(1));
+}
+
+TEST_F(AdaptedTest, DamagedImagesDoNotStopTheOthers) {
+  write_file(folder / "bad.jpg", Bytes{0xff, 0xd8, 0xff, 0});
+  const Output output = run({TINYTL_PREDICT, "--model", model, "--learnt", "learnt.safetensors",
+                             "missing.jpg", images[0], "bad.jpg", "report.json", images[1]});
+  EXPECT_EQ(output.exit_code, 3);
+  EXPECT_THAT(lines_of(output.out), SizeIs(2));
+  const Words errors = lines_of(output.err);
+  ASSERT_THAT(errors, SizeIs(3));
+  EXPECT_THAT(errors[0], HasSubstr("missing.jpg"));
+  EXPECT_THAT(errors[1], HasSubstr("bad.jpg"));
+  EXPECT_THAT(errors[2], HasSubstr("report.json"));
+}
+
+TEST_F(AdaptedTest, WithoutLearntTheNetworkIsUsedAsItIs) {
+  const Output output = run({TINYTL_PREDICT, "--model", model, images[0]});
+  EXPECT_EQ(output.exit_code, 0) << output.err;
+  EXPECT_THAT(output.out, HasSubstr("class "));
+}
+
+// A classifier that is a 1x1 convolution ends in [N,classes,1,1].
+TEST_F(AdaptedTest, ConvolutionAsClassifierIsKept) {
+  onnx::ModelProto network = empty_model({3, 8, 8});
+  add_weights(network, "w1", {6, 3, 3, 3});
+  add_weights(network, "b1", {6});
+  add_weights(network, "w2", {3, 6, 1, 1});
+  add_weights(network, "b2", {3});
+  add_node(network, "Conv", {"x", "w1", "b1"}, "h");
+  add_node(network, "Relu", {"h"}, "r");
+  add_node(network, "GlobalAveragePool", {"r"}, "p");
+  add_node(network, "Conv", {"p", "w2", "b2"}, "y");
+  write_model(folder / "conv.onnx", network);
+  const Output output = train({"--model", "conv.onnx", "--save", "conv", "--export", "conv2.onnx"});
+  ASSERT_EQ(output.exit_code, 0) << output.err;
+  EXPECT_THAT(output.out, HasSubstr("kept (3 classes)"));
+  const Json learnt = evaluate({TINYTL_EVAL, "--model", "conv.onnx", "--learnt", "conv"});
+  const Json merged = evaluate({TINYTL_EVAL, "--model", "conv2.onnx"});
+  EXPECT_NEAR(merged.at("loss").get<double>(), learnt.at("loss").get<double>(), 1e-5);
+  EXPECT_EQ(evaluate({TINYTL_EVAL, "--model", "conv.onnx"}).at("count"), 3 * kValPerClass);
+}
+
+TEST_F(AdaptedTest, AutoencodersOfNumbersAndOfImagesTrain) {
+  onnx::ModelProto images_in = empty_model({3, 8, 8});
+  add_weights(images_in, "w1", {4, 3, 1, 1});
+  add_weights(images_in, "b1", {4});
+  add_weights(images_in, "w2", {3, 4, 1, 1});
+  add_weights(images_in, "b2", {3});
+  add_node(images_in, "Conv", {"x", "w1", "b1"}, "h");
+  add_node(images_in, "Conv", {"h", "w2", "b2"}, "y");
+  write_model(folder / "images.onnx", images_in);
+
+  onnx::ModelProto numbers_in = empty_model({5});
+  add_weights(numbers_in, "w1", {5, 3});
+  add_weights(numbers_in, "b1", {3});
+  add_weights(numbers_in, "w2", {3, 5});
+  add_weights(numbers_in, "b2", {5});
+  add_node(numbers_in, "Gemm", {"x", "w1", "b1"}, "h");
+  add_node(numbers_in, "Gemm", {"h", "w2", "b2"}, "y");
+  write_model(folder / "numbers.onnx", numbers_in);
+  std::vector<float> values;
+  for (int i = 0; i < 200; ++i) values.push_back(static_cast<float>(i / 5 % 7 - 3) * 0.2f);
+  write_file(folder / "numbers" / "train-images-idx2-float",
+             idx_bytes(0x0d, {40, 5}, big_endian(values)));
+
+  for (const std::string kind : {"images", "numbers"}) {
+    const std::string data = kind == "images" ? "photos" : kind;
+    Words command =
+        train_command({"--model", kind + ".onnx", "--data", data, "--loss", "mse", "--update",
+                       "full", "--epochs", "20", "--lr", "0.01", "--no-augment", "--report",
+                       "report.json", "--save", kind + ".learnt"});
+    std::erase(command, "--freeze-weights");
+    const Output output = run(command);
+    ASSERT_EQ(output.exit_code, 0) << output.err;
+    const Json epochs = json_of("report.json").at("epochs");
+    EXPECT_LT(epochs.back().at("loss").get<double>(), 0.5 * epochs.front().at("loss").get<double>())
+        << kind;
+    EXPECT_EQ(json_of("report.json").at("classes"), 0);
+    EXPECT_THAT(
+        run({TINYTL_PREDICT, "--model", kind + ".onnx", "--learnt", kind + ".learnt", images[0]}),
+        fails_with(3, {"without classes"}));
+  }
+}
+
+}  // namespace
+}  // namespace tinytl

@@ -1,0 +1,80 @@
+// How the commands are called: help, wrong usage, options that contradict each other.
+
+#include "tests/cli/support.h"
+
+namespace tinytl {
+namespace {
+
+using testing::AllOf;
+using testing::Field;
+using testing::HasSubstr;
+
+class Usage : public CliTest {};
+
+// Wrong usage: exit code 2 and the reason first, before the hint at --help.
+testing::Matcher<const Output&> is_wrong(const std::string& text) {
+  return AllOf(Field("exit_code", &Output::exit_code, 2),
+               Field("err", &Output::err, AllOf(HasSubstr(text), HasSubstr("--help"))),
+               Field("out", &Output::out, ""));
+}
+
+TEST_F(Usage, HelpShowsExamples) {
+  for (const char* command : {TINYTL_TRAIN, TINYTL_EVAL, TINYTL_PREDICT, TINYTL_PLAN}) {
+    for (const char* flag : {"--help", "-h"}) {
+      const Output output = run({command, flag});
+      EXPECT_EQ(output.exit_code, 0);
+      EXPECT_THAT(output.out, AllOf(HasSubstr("Examples:"), HasSubstr("--model")));
+      EXPECT_EQ(output.err, "");
+    }
+  }
+}
+
+TEST_F(Usage, ModelIsRequired) {
+  for (const char* command : {TINYTL_TRAIN, TINYTL_EVAL, TINYTL_PREDICT, TINYTL_PLAN}) {
+    EXPECT_THAT(run({command}), is_wrong("required"));
+  }
+  EXPECT_THAT(run({TINYTL_TRAIN, "--model", model}), is_wrong("--data is required"));
+  EXPECT_THAT(run({TINYTL_EVAL, "--model", model}), is_wrong("--data is required"));
+  EXPECT_THAT(run({TINYTL_PREDICT, "--model", model}), is_wrong("images is required"));
+}
+
+TEST_F(Usage, UnknownOptionIsNamed) {
+  EXPECT_THAT(train({"--bogus"}), is_wrong("--bogus"));
+  EXPECT_THAT(run({TINYTL_PLAN, "--model", model, "--bogus=1"}), is_wrong("--bogus"));
+}
+
+TEST_F(Usage, ContradictionsAreRefused) {
+  EXPECT_THAT(train({"--freeze-weights", "--update", "full"}), is_wrong("contradict"));
+  EXPECT_THAT(train({"--nesterov"}), is_wrong("--optimizer sgd"));
+  EXPECT_THAT(train({"--optimizer", "sgd", "--momentum", "0", "--nesterov"}),
+              is_wrong("--momentum above 0"));
+  EXPECT_THAT(train({"--save", "a", "--checkpoint", "a"}), is_wrong("files of their own"));
+  EXPECT_THAT(train({"--save", ""}), is_wrong("--save"));
+  EXPECT_THAT(train({"--synthetic", "--resume"}), is_wrong("contradict"));
+}
+
+TEST_F(Usage, ImpossibleValuesAreRefused) {
+  const Words cases[] = {
+      {"--update", "lite"},     {"--update", ""},       {"--loss", "hinge"},
+      {"--epochs", "0"},        {"--epochs", "many"},   {"--batch-size", "0"},
+      {"--batch-size", "-8"},   {"--seed", "-1"},       {"--seed", "1.5"},
+      {"--lr", "fast"},         {"--lr", "0"},          {"--lr", "-0.1"},
+      {"--lr", "0.1x"},         {"--lr", "nan"},        {"--head-lr", "0"},
+      {"--dropout", "1"},       {"--flip", "2"},        {"--mean", "1,2"},
+      {"--std", "0"},           {"--std", "nan"},       {"--max-steps", "-1"},
+      {"--threads", "0"},       {"--accumulate", "0"},  {"--label-smoothing", "1"},
+      {"--keep", "all"},        {"--schedule", "fast"}, {"--optimizer", "lion"},
+      {"--clip-norm", "nan"},   {"--flip", "nan"},      {"--dropout", "nan"},
+      {"--mean", "nan"},        {"--std", "inf"},       {"--head-lr", "inf"},
+      {"--weight-decay", "-1"}, {"--crop-area", "nan"}, {"--warmup-epochs", "nan"},
+      {"--momentum", "1"},      {"--classes", "1"},
+  };
+  for (const Words& flags : cases) {
+    EXPECT_THAT(train(flags), Field("exit_code", &Output::exit_code, 2))
+        << flags[0] << " " << flags[1];
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "learnt.safetensors"));
+}
+
+}  // namespace
+}  // namespace tinytl

@@ -1,0 +1,137 @@
+#include "tests/runtime/interpreter.h"
+
+#include <algorithm>
+#include <random>
+
+namespace tinytl {
+namespace {
+
+class Interpreter {
+ public:
+  Interpreter(const Program& program, const tt_kernels& kernels, Memory memory)
+      : program_(program), graph_(program.graph), kernels_(kernels), memory_(memory) {
+    if (memory == Memory::kPoisoned) arena_ = allocate(program.plan.arena_bytes);
+    addresses_.resize(graph_.values().size());
+    for (size_t v = 0; v < addresses_.size(); ++v) {
+      const Value& value = graph_.values()[v];
+      if (value.data != nullptr) addresses_[v] = value.data->bytes().data();
+      if (value.role == Role::kInput) addresses_[v] = place(ValueId(v));
+    }
+  }
+
+  std::vector<Bytes> run(const Inputs& inputs) {
+    poison(-1);
+    for (const auto& [id, bytes] : inputs) {
+      if (addresses_[index(id)] != nullptr) {
+        std::memcpy(addresses_[index(id)], bytes.data(), bytes.size());
+      }
+    }
+    const auto steps = static_cast<int>(program_.schedule.order.size());
+    for (int step = 0; step < steps; ++step) {
+      run(program_.schedule.order[static_cast<size_t>(step)]);
+      if (step + 1 < steps) poison(step);
+    }
+    std::vector<Bytes> outputs;
+    for (const ValueId id : graph_.outputs) {
+      const std::byte* p = addresses_[index(id)];
+      outputs.emplace_back(p, p + graph_.value(id).type.bytes());
+    }
+    return outputs;
+  }
+
+ private:
+  std::byte* allocate(size_t bytes) {
+    blocks_.push_back(
+        std::make_unique<Tensor>(TensorType{DType::kI8, {static_cast<int64_t>(bytes)}}));
+    return blocks_.back()->bytes().data();
+  }
+
+  std::byte* place(ValueId id) {
+    if (memory_ == Memory::kUnshared) return allocate(graph_.value(id).type.bytes());
+    const auto buffer = program_.buffers.of_value[index(id)];
+    return buffer.has_value() ? arena_ + program_.plan.offsets[*buffer] : nullptr;
+  }
+
+  void run(NodeId id) {
+    const Node& node = graph_.node(id);
+    if (node.op->is_view) {
+      addresses_[index(node.outputs[0])] = addresses_[index(node.inputs[0])];
+      return;
+    }
+    std::vector<TensorType> in, out;
+    for (const ValueId v : node.inputs) in.push_back(graph_.value(v).type);
+    for (const ValueId v : node.outputs) out.push_back(graph_.value(v).type);
+    KernelArgs args(&kernels_, in, out);
+    for (size_t i = 0; i < in.size(); ++i) args.set_input(i, addresses_[index(node.inputs[i])]);
+    for (size_t j = 0; j < out.size(); ++j) {
+      addresses_[index(node.outputs[j])] = place(node.outputs[j]);
+      args.set_output(j, addresses_[index(node.outputs[j])]);
+    }
+    const auto scratch = program_.buffers.of_scratch[index(id)];
+    if (scratch.has_value()) {
+      args.set_scratch(memory_ == Memory::kUnshared
+                           ? allocate(program_.buffers.lifetimes[*scratch].bytes)
+                           : arena_ + program_.plan.offsets[*scratch]);
+    }
+    node.op->forward(node, args);
+  }
+
+  // Overwrites what no node after `step` may rely on.
+  void poison(int step) {
+    if (memory_ == Memory::kUnshared) return;
+    constexpr std::byte kNan{0xff};
+    std::vector<bool> live(program_.plan.arena_bytes, false);
+    for (size_t b = 0; b < program_.buffers.lifetimes.size(); ++b) {
+      const Lifetime& t = program_.buffers.lifetimes[b];
+      if (t.first > step || t.last <= step) continue;
+      const auto begin = live.begin() + static_cast<ptrdiff_t>(program_.plan.offsets[b]);
+      std::fill_n(begin, t.bytes, true);
+    }
+    for (size_t i = 0; i < live.size(); ++i) {
+      if (!live[i]) arena_[i] = kNan;
+    }
+  }
+
+  const Program& program_;
+  const Graph& graph_;
+  const tt_kernels& kernels_;
+  Memory memory_;
+  std::vector<std::unique_ptr<Tensor>> blocks_;
+  std::byte* arena_ = nullptr;
+  std::vector<std::byte*> addresses_;
+};
+
+}  // namespace
+
+Inputs random_inputs(const Graph& graph, int classes, uint32_t seed) {
+  std::mt19937 rng(seed);
+  Inputs inputs;
+  for (const ValueId id : graph.inputs) {
+    const TensorType& type = graph.value(id).type;
+    Tensor tensor(type);
+    if (type.dtype == DType::kI32) {
+      for (int32_t& v : tensor.i32()) v = static_cast<int32_t>(rng() % uint32_t(classes));
+    } else {
+      for (float& v : tensor.f32()) v = static_cast<float>(1 + rng() % 1000) / 4000.0f;
+    }
+    inputs[id] = {tensor.bytes().begin(), tensor.bytes().end()};
+  }
+  return inputs;
+}
+
+std::vector<Bytes> interpret(const Program& program, const tt_kernels& kernels, Memory memory,
+                             const Inputs& inputs) {
+  return Interpreter(program, kernels, memory).run(inputs);
+}
+
+std::vector<Bytes> persistent_values(const Graph& graph) {
+  std::vector<Bytes> result;
+  for (const Value& value : graph.values()) {
+    if (value.data == nullptr) continue;
+    const std::span<const std::byte> bytes = value.data->bytes();
+    result.emplace_back(bytes.begin(), bytes.end());
+  }
+  return result;
+}
+
+}  // namespace tinytl
