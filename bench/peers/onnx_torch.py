@@ -175,7 +175,9 @@ class OnnxModule(nn.Module):
             return {1: "weight", 2: "bias"}.get(slot)
         if node.op == "MatMul":
             return "weight"
-        return {"Mul": "weight", "Add": "bias"}.get(node.op) if array.size > 1 else None
+        is_vector = array.size == array.shape[-1] if array.ndim else False
+        added = "bias" if is_vector else "weight"  # a table that is added is a position embedding
+        return {"Mul": "weight", "Add": added}.get(node.op) if array.size > 1 else None
 
     def _plan_lifetimes(self) -> None:
         """Finds where each value is read last, and which activations may be in place."""

@@ -47,7 +47,8 @@ struct Value {
   TensorType type;
   Role role = Role::kActivation;
   NodeId producer = kNoNode;
-  std::shared_ptr<Tensor> data;  // parameters and constants; state once an Executor exists
+  std::shared_ptr<Tensor> data =
+      nullptr;  // parameters and constants; state once an Executor exists
 };
 
 struct Node {

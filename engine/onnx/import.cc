@@ -18,16 +18,27 @@ Graph import_network(const std::filesystem::path& file, const ImportOptions& opt
   return std::move(translation.graph);
 }
 
+// What libonnx's checker says of the file; empty where it finds nothing wrong.
+std::string checker_verdict(const std::filesystem::path& file) {
+  try {
+    internal::OnnxFile again = internal::read_onnx(file);
+    internal::run_checker(again);
+    return "";
+  } catch (const InputError& error) {
+    return error.what();
+  }
+}
+
 }  // namespace
 
 Graph import_onnx(const std::filesystem::path& file, const ImportOptions& options) {
   try {
     return import_network(file, options);
-  } catch (const InputError&) {
-    // Where the model breaks ONNX's own rules, their checker says so better than we can.
-    internal::OnnxFile again = internal::read_onnx(file);
-    internal::run_checker(again);
-    throw;
+  } catch (const InputError& error) {
+    // Where the model breaks ONNX's own rules, that may be the reason.
+    const std::string verdict = checker_verdict(file);
+    if (verdict.empty() || verdict == error.what()) throw;
+    throw InputError(std::string(error.what()) + " (" + verdict + ")");
   }
 }
 

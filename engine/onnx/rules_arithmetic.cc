@@ -37,14 +37,26 @@ std::vector<size_t> wide_dimensions(const Shape& shape) {
   return dims;
 }
 
-// A named vector along the last stored dimension is a parameter: a bias or a scale of a layer.
+// Attention masks hold numbers like -10000 or -infinity; nothing learnt is as large.
+bool is_mask(const Literal& literal) {
+  constexpr float kLargestLearnt = 1000;
+  bool large = false;
+  literal.for_each_piece([&](std::span<const float> piece) {
+    for (const float x : piece) large = large || !(std::abs(x) < kLargestLearnt);
+  });
+  return large;
+}
+
+// A named vector along the last stored dimension is a parameter: a bias or a scale of a layer. So
+// is a table of such vectors that is added, a position embedding, which counts as a weight.
 // Everything else is part of the formula.
 Role role_of(const OpDef& op, const Operand& operand, const Shape& wide, const Order& order) {
   const auto dims = wide_dimensions(wide);
-  const bool vector = dims.size() == 1 && static_cast<int64_t>(dims[0]) == order.back();
-  if (operand.parameter.empty() || !vector) return Role::kConstant;
-  if (&op == &kAdd || &op == &kSub) return Role::kBias;
-  return Role::kWeight;
+  const bool rows = !dims.empty() && static_cast<int64_t>(dims.back()) == order.back();
+  const bool added = &op == &kAdd || &op == &kSub;
+  if (operand.parameter.empty() || !rows) return Role::kConstant;
+  if (dims.size() == 1) return added ? Role::kBias : Role::kWeight;
+  return added && !is_mask(*operand.literal) ? Role::kWeight : Role::kConstant;
 }
 
 // A constant operand of a result stored in `order`.

@@ -12,7 +12,7 @@ namespace tinytl {
 struct ExecutorOptions {
   const tt_kernels* kernels = nullptr;  // the best for this processor unless given
   // Shared with other executors that never run at the same time; its own unless given.
-  std::shared_ptr<Arena> arena;
+  std::shared_ptr<Arena> arena = nullptr;
 };
 
 class Executor {

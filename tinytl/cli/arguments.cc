@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <cmath>
 #include <map>
 
 namespace tinytl::cli {
@@ -9,18 +10,44 @@ namespace {
 
 [[noreturn]] void usage_error(const std::string& message) { throw CLI::ValidationError(message); }
 
+constexpr double kLargest = 1e38;
+
+// CLI::Range lets "nan" through.
+CLI::Validator between(double low, double high) {
+  const std::string range = fmt::format("{:g} to {:g}", low, high);
+  return CLI::Validator(
+      [=](std::string& text) {
+        double value = 0;
+        const bool fits = CLI::detail::lexical_cast(text, value) && low <= value && value <= high;
+        return fits ? std::string() : text + " is not a number from " + range;
+      },
+      "FLOAT, " + range);
+}
+
 // Rates that work untuned, by optimizer and method. Adam's are those of the accuracy study: a new
 // classifier needs a rate 30 to 100 times that of the pretrained parameters.
 struct DefaultRates {
   double new_head, bias, full;
 };
 const std::map<std::string, DefaultRates> kDefaultRates = {
-    {"adam", {1e-2, 3e-4, 1e-4}}, {"adamw", {1e-2, 3e-4, 1e-4}}, {"sgd", {5e-2, 5e-3, 1e-3}}};
+    {"adam", {1e-2, 1e-3, 1e-4}}, {"adamw", {1e-2, 1e-3, 1e-4}}, {"sgd", {5e-2, 5e-3, 1e-3}}};
 
 std::array<float, 3> three(const std::vector<float>& values, const char* flag) {
   if (values.size() == 1) return {values[0], values[0], values[0]};
   if (values.size() == 3) return {values[0], values[1], values[2]};
   usage_error(std::string(flag) + " takes one number, or three (red, green, blue)");
+}
+
+// The options that shape the result and that nothing else in a checkpoint shows.
+std::string recipe_of(const LoopArguments& loop, const MethodArguments& method,
+                      const ImageArguments& image) {
+  return fmt::format(
+      "--loss {} --label-smoothing {} --dropout {} --clip-norm {} --weight-decay {} --momentum {} "
+      "--nesterov {} --accumulate {} --schedule {} --warmup-epochs {} --crop-area {} --flip {} "
+      "--jitter {} --no-augment {}",
+      method.loss, method.label_smoothing, method.dropout, method.clip_norm, method.weight_decay,
+      method.momentum, method.nesterov, method.accumulate, loop.schedule, loop.warmup_epochs,
+      image.crop_area_min, image.flip, image.jitter, image.no_augment);
 }
 
 }  // namespace
@@ -37,29 +64,31 @@ void add_method_options(CLI::App& app, MethodArguments& args) {
       ->check(CLI::IsMember({"cross-entropy", "mse"}))
       ->capture_default_str();
   app.add_option("--label-smoothing", args.label_smoothing, "Of cross-entropy")
-      ->check(CLI::Range(0.0, 0.99))
+      ->check(between(0.0, 0.99))
       ->capture_default_str();
   app.add_option("--optimizer", args.optimizer, "adam, adamw or sgd")
       ->check(CLI::IsMember({"adam", "adamw", "sgd"}))
       ->capture_default_str();
   app.add_option("--momentum", args.momentum, "Of sgd; 0 needs no memory")
-      ->check(CLI::Range(0.0, 0.9999))
+      ->check(between(0.0, 0.9999))
       ->capture_default_str();
   app.add_flag("--nesterov", args.nesterov, "Of sgd");
   app.add_option("--weight-decay", args.weight_decay, "Added to gradients; decoupled in adamw")
-      ->check(CLI::NonNegativeNumber);
+      ->check(between(0, kLargest));
   app.add_option("--clip-norm", args.clip_norm, "Largest global norm of the gradients; 0: off")
-      ->check(CLI::NonNegativeNumber);
+      ->check(between(0, kLargest));
   app.add_option("--accumulate", args.accumulate, "Batches that make one update")
       ->check(CLI::Range(1, 4096));
   app.add_option("--dropout", args.dropout, "Rate before the classifier")
-      ->check(CLI::Range(0.0, 0.99));
+      ->check(between(0.0, 0.99));
   app.add_option("--batch-size", args.batch_size, "Images a step")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   app.add_option("--threads", args.threads, "Threads that compute; this version uses one")
       ->check(CLI::Range(1, 1));
-  app.add_option("--seed", args.seed, "Of everything random")->capture_default_str();
+  app.add_option("--seed", args.seed, "Of everything random")
+      ->check(CLI::NonNegativeNumber)  // "-1" would be read as 2^64 - 1
+      ->capture_default_str();
 }
 
 void add_data_options(CLI::App& app, DataArguments& args) {
@@ -79,17 +108,17 @@ void add_image_options(CLI::App& app, ImageArguments& args) {
       ->delimiter(',');
   app.add_flag("--squash", args.squash, "Squash images to the network's shape instead of cropping");
   app.add_option("--center-fraction", args.center_fraction, "Part of the image evaluation looks at")
-      ->check(CLI::Range(0.1, 1.0))
+      ->check(between(0.1, 1.0))
       ->capture_default_str();
   app.add_option("--crop-area", args.crop_area_min,
                  "Smallest part of an image training looks at (0.35; 0.8 where images come in the "
                  "network's own size)")
-      ->check(CLI::Range(0.01, 1.0));
+      ->check(between(0.01, 1.0));
   app.add_option("--flip", args.flip, "Probability of a mirrored training image")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(between(0.0, 1.0))
       ->capture_default_str();
   app.add_option("--jitter", args.jitter, "Random brightness, contrast, saturation: up to +-this")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(between(0.0, 1.0));
   app.add_flag("--no-augment", args.no_augment, "Train on images as evaluation sees them");
 }
 
@@ -103,12 +132,12 @@ void add_loop_options(CLI::App& app, LoopArguments& args) {
                  "Learning rate of pretrained parameters, or auto: chosen on a part of the "
                  "training set");
   app.add_option("--head-lr", args.head_rate, "Learning rate of the classifier")
-      ->check(CLI::PositiveNumber);
+      ->check(between(1e-30, kLargest));
   app.add_option("--schedule", args.schedule, "cosine, step (x 0.1 at each third) or constant")
       ->check(CLI::IsMember({"cosine", "step", "constant"}))
       ->capture_default_str();
   app.add_option("--warmup-epochs", args.warmup_epochs, "Rates rise linearly for so long")
-      ->check(CLI::NonNegativeNumber);
+      ->check(between(0, kLargest));
   app.add_option("--save", args.save, "Where what was learnt goes")->capture_default_str();
   app.add_option("--keep", args.keep, "Which model is saved: best (on val) or last")
       ->check(CLI::IsMember({"best", "last"}))
@@ -158,7 +187,10 @@ DatasetOptions dataset_of(const DataArguments& args) {
 Normalisation normalisation_of(const ImageArguments& args) {
   const Normalisation result{three(args.mean, "--mean"), three(args.deviation, "--std")};
   for (const float d : result.deviation) {
-    if (!(d > 0)) usage_error("--std must be above 0");
+    if (!(d > 0) || !std::isfinite(d)) usage_error("--std must be above 0");
+  }
+  for (const float m : result.mean) {
+    if (!std::isfinite(m)) usage_error("--mean must be a number");
   }
   return result;
 }
@@ -203,6 +235,10 @@ TrainerOptions trainer_of(const LoopArguments& loop, const MethodArguments& meth
                           const ImageArguments& image, const DataArguments& data,
                           bool native_size) {
   using Kind = LearningRateSchedule::Kind;
+  if (loop.save.empty()) usage_error("--save needs the name of a file");
+  if (loop.checkpoint == loop.save) {
+    usage_error("--checkpoint and --save need files of their own");
+  }
   TrainerOptions options;
   options.epochs = loop.epochs;
   options.max_steps = loop.max_steps;
@@ -216,6 +252,7 @@ TrainerOptions trainer_of(const LoopArguments& loop, const MethodArguments& meth
   options.keep_best = loop.keep == "best";
   options.save = loop.save;
   options.checkpoint = !loop.checkpoint.empty() ? loop.checkpoint : loop.save + ".checkpoint";
+  options.recipe = recipe_of(loop, method, image);
   options.checkpoint_steps = loop.checkpoint_steps;
   options.resume = loop.resume;
   options.resume_rates = loop.rate == "auto";
@@ -223,6 +260,9 @@ TrainerOptions trainer_of(const LoopArguments& loop, const MethodArguments& meth
 }
 
 int run_command(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
+  app.failure_message([](const CLI::App* failed, const CLI::Error& error) {
+    return fmt::format("{}: {}; see --help\n", failed->get_name(), error.what());
+  });
   try {
     app.parse(argc, argv);
     return body();

@@ -7,7 +7,6 @@
 
 #include "engine/onnx/export.h"
 #include "engine/onnx/import.h"
-#include "engine/onnx/warm_up.h"
 #include "tinytl/cli/console.h"
 #include "tinytl/cli/report.h"
 #include "tinytl/cli/synthetic.h"
@@ -119,8 +118,8 @@ void print_task(const Arguments& args, const Setup& setup, const DatasetSplits& 
   print_memory(memory, setup.session->step_program());
 }
 
-LearningRates choose(const Arguments& args, Setup& setup, const Dataset& train,
-                     const LearntInfo& info, const TrainerOptions& options) {
+LearningRates choose(Setup& setup, const Dataset& train, const LearntInfo& info,
+                     const TrainerOptions& options) {
   fmt::print("\nchoosing learning rates on a part of the training set\n");
   const auto print_trial = [](const RateTrial& t) {
     print_line("trial",
@@ -132,7 +131,6 @@ LearningRates choose(const Arguments& args, Setup& setup, const Dataset& train,
                                  t.held_out_loss));
     std::fflush(stdout);
   };
-  (void)args;
   const RateChoice choice =
       choose_rates(*setup.session, train, info, options, print_trial, stop_requested);
   print_line("chosen", fmt::format("classifier {:.2g}, others {:.2g} (trials of {} epochs on {} "
@@ -172,6 +170,9 @@ bool comes_in_native_size(const Dataset& data, const Setup& setup) {
 
 int train(const Arguments& args) {
   keep_heap_small();
+  if (args.synthetic && args.loop.resume) {
+    throw CLI::ValidationError("--resume and --synthetic contradict each other; leave one out");
+  }
   check_places(args);
   DatasetSplits data = open_data(args);
   const bool has_classes = args.method.loss != "mse";
@@ -181,7 +182,6 @@ int train(const Arguments& args) {
   }
 
   check_first_sample(*data.train);
-  warm_up_importer();
   const PeakMemory peak;
   Setup setup = prepare(args.method, classes);
   release_free_heap();
@@ -198,11 +198,17 @@ int train(const Arguments& args) {
                                       comes_in_native_size(*data.train, setup));
   options.rates = rates_of(args.loop, args.method, setup.network.is_new);
   if (args.synthetic) options.save = options.checkpoint = "";
+  const int64_t steps = data.train->size() / args.method.batch_size * options.epochs;
+  if (steps >= 1 && steps < args.method.accumulate) {
+    throw InputError("--accumulate " + std::to_string(args.method.accumulate) +
+                     ": the whole run has " + std::to_string(steps) +
+                     " steps, too few for one update; lower it, or --batch-size");
+  }
   print_task(args, setup, data, options.rates);
 
   catch_interrupts();
   if (args.loop.rate == "auto" && !args.loop.resume) {
-    options.rates = choose(args, setup, *data.train, info, options);
+    options.rates = choose(setup, *data.train, info, options);
     if (stop_requested) {
       fmt::print("\ninterrupted before training; there is nothing to resume\n");
       return kInterrupted;

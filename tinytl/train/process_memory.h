@@ -7,8 +7,8 @@
 namespace tinytl {
 
 // Growth of the peak resident set since construction, by the kernel's own high-water mark, which is
-// reset at construction where the system allows it (Linux: /proc/self/clear_refs). The program's own
-// code is brought into memory first, so that it does not count as growth.
+// reset at construction where the system allows it (Linux: /proc/self/clear_refs). The program's
+// own code is brought into memory first, so that it does not count as growth.
 class PeakMemory {
  public:
   PeakMemory();

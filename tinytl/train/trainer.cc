@@ -3,18 +3,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "tinytl/data/random.h"
+#include "tinytl/train/position.h"
 #include "tinytl/train/process_memory.h"
 
 namespace tinytl {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
-
-constexpr const char* kCheckpointFormat = "tinytl-checkpoint-1";
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -27,14 +24,6 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-Json to_json(const EpochResult& e) {
-  return {e.loss, e.train_top1, e.val_loss, e.val_top1, e.seconds};
-}
-
-EpochResult epoch_of(const Json& json) {
-  return {json.at(0), json.at(1), json.at(2), json.at(3), json.at(4)};
-}
-
 [[noreturn]] void throw_diverged(const std::string& what, int64_t step, int64_t epoch,
                                  const TrainingResult& result) {
   throw DivergedError(what + " not a number at step " + std::to_string(step) + " of epoch " +
@@ -45,15 +34,6 @@ EpochResult epoch_of(const Json& json) {
 }
 
 }  // namespace
-
-// Where the run is: what a checkpoint has to hold besides tensors.
-struct Trainer::Position {
-  int64_t epoch = 0, batch = 0;  // the next batch to train on
-  int64_t step = 0;              // micro-batches trained on in all
-  double loss_sum = 0;           // of this epoch so far
-  int64_t correct = 0;           // of this epoch so far
-  double seconds = 0;            // of this epoch so far
-};
 
 Trainer::Trainer(Session& session, const Dataset& train, const Dataset* val, const LearntInfo& info,
                  const TrainerOptions& options)
@@ -218,97 +198,6 @@ void Trainer::check_not_diverged(const Position& at, const TrainingResult& resul
     if (std::ranges::all_of(numbers, [](float x) { return std::isfinite(x); })) continue;
     throw_diverged("parameter \"" + value.name + "\" is", at.step, at.epoch, result);
   }
-}
-
-void Trainer::save_checkpoint(const Position& at, const TrainingResult& result) const {
-  check_not_diverged(at, result);
-  TensorFile file = pack_learnt(info_, session_.trained());
-  for (const Value& value : session_.state()) file.tensors.push_back({value.name, value.data});
-  Json epochs = Json::array();
-  for (const EpochResult& e : result.epochs) epochs.push_back(to_json(e));
-  const Json json = {{"epochs_planned", options_.epochs},
-                     {"seed", options_.seed},
-                     {"batch_size", session_.batch_size()},
-                     {"samples", train_.size()},
-                     {"head_rate", rates_.head},
-                     {"backbone_rate", rates_.backbone},
-                     {"epoch", at.epoch},
-                     {"batch", at.batch},
-                     {"step", at.step},
-                     {"loss_sum", at.loss_sum},
-                     {"correct", at.correct},
-                     {"seconds", at.seconds},
-                     {"updates", session_.updates},
-                     {"pending_micro_batches", session_.pending_micro_batches},
-                     {"best_epoch", result.best_epoch},
-                     {"epochs", epochs}};
-  file.metadata["checkpoint"] = json.dump();
-  file.metadata["checkpoint_format"] = kCheckpointFormat;
-  write_safetensors(options_.checkpoint, file);
-}
-
-void Trainer::load_checkpoint(Position& at, TrainingResult& result) {
-  const std::filesystem::path& path = options_.checkpoint;
-  const TensorFile file = read_safetensors(path);
-  const auto text = file.metadata.find("checkpoint");
-  if (text == file.metadata.end()) {
-    throw InputError(path.string() + ": is not a checkpoint of tinytl-train; --resume needs one");
-  }
-  const LearntInfo info = unpack_info(file, path);
-  if (info.model_fingerprint != info_.model_fingerprint) {
-    throw InputError(path.string() +
-                     ": is the checkpoint of another network; give the --model it "
-                     "was made with");
-  }
-  const std::string other = first_difference(info, info_);
-  if (!other.empty()) {
-    throw InputError(path.string() + ": was made with another \"" + other +
-                     "\"; a resumed run needs the options and the data set of the first");
-  }
-  if (file.tensors.size() != session_.trained().size() + session_.state().size()) {
-    throw InputError(path.string() +
-                     ": holds the state of another optimizer; a resumed run needs the same "
-                     "--optimizer, --momentum and --accumulate");
-  }
-  try {
-    const Json json = Json::parse(text->second);
-    const auto must_match = [&](const char* key, int64_t now, const char* flag) {
-      if (json.at(key).get<int64_t>() == now) return;
-      throw InputError(path.string() + ": was made with " + flag + " " + json.at(key).dump() +
-                       ", this run has " + std::to_string(now) + "; a resumed run needs the same");
-    };
-    must_match("epochs_planned", options_.epochs, "--epochs");
-    must_match("seed", static_cast<int64_t>(options_.seed), "--seed");
-    must_match("batch_size", session_.batch_size(), "--batch-size");
-    must_match("samples", train_.size(), "a number of training samples of");
-    if (options_.resume_rates) {
-      rates_ = {json.at("head_rate"), json.at("backbone_rate")};
-    } else if (json.at("head_rate") != rates_.head || json.at("backbone_rate") != rates_.backbone) {
-      throw InputError(path.string() + ": was made with --lr " + json.at("backbone_rate").dump() +
-                       " and --head-lr " + json.at("head_rate").dump() +
-                       "; a resumed run needs the same");
-    }
-    at.epoch = json.at("epoch");
-    at.batch = json.at("batch");
-    at.step = json.at("step");
-    at.loss_sum = json.at("loss_sum");
-    at.correct = json.at("correct");
-    at.seconds = json.at("seconds");
-    session_.updates = json.at("updates");
-    session_.pending_micro_batches = json.at("pending_micro_batches");
-    result.best_epoch = json.at("best_epoch");
-    for (const Json& e : json.at("epochs")) result.epochs.push_back(epoch_of(e));
-    const auto epochs = static_cast<int64_t>(result.epochs.size());
-    if (at.epoch != epochs || at.batch < 0 || at.batch > steps_per_epoch_ ||
-        at.step != at.epoch * steps_per_epoch_ + at.batch || result.best_epoch < -1 ||
-        result.best_epoch >= epochs) {
-      throw InputError(path.string() + ": the checkpoint is damaged: its position is impossible");
-    }
-  } catch (const Json::exception& error) {
-    throw InputError(path.string() + ": the checkpoint is damaged: " + error.what());
-  }
-  restore(session_.trained(), file, path);
-  restore(session_.state(), file, path);
 }
 
 }  // namespace tinytl

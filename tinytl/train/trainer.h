@@ -19,8 +19,9 @@ struct TrainerOptions {
   double warmup_epochs = 0;
   uint64_t seed = 0;
   AugmentOptions augment = AugmentOptions::training();
-  bool strict = false;    // stop at a damaged image
-  bool keep_best = true;  // the saved model is the best on val; otherwise the last
+  std::string recipe = "";  // other options in words; a resumed run must have the same
+  bool strict = false;      // stop at a damaged image
+  bool keep_best = true;    // the saved model is the best on val; otherwise the last
 
   std::filesystem::path save = {};        // learnt tensors; empty: nothing is saved
   std::filesystem::path checkpoint = {};  // to resume from; empty: none
@@ -88,6 +89,8 @@ class Trainer {
   void finish_epoch(Position& at, const TrainerEvents& events, TrainingResult& result);
   void save_checkpoint(const Position& at, const TrainingResult& result) const;
   void load_checkpoint(Position& at, TrainingResult& result);
+  void check_same_run(const std::string& text);
+  void read_position(const std::string& text, Position& at, TrainingResult& result);
   void check_not_diverged(const Position& at, const TrainingResult& result) const;
   bool out_of_steps() const;
   LearningRates rates_at(int64_t step) const;
