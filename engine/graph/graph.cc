@@ -2,9 +2,12 @@
 
 namespace tinytl {
 
-ValueId Graph::add_input(std::string name, TensorType type) {
+ValueId Graph::add_input(std::string name, TensorType type, bool channels_last) {
   const ValueId id{static_cast<uint32_t>(values_.size())};
-  values_.push_back({.name = std::move(name), .type = std::move(type), .role = Role::kInput});
+  values_.push_back({.name = std::move(name),
+                     .type = std::move(type),
+                     .role = Role::kInput,
+                     .channels_last = channels_last});
   inputs.push_back(id);
   return id;
 }
@@ -48,6 +51,13 @@ ValueId Graph::id_of(std::string_view name) const {
     throw InputError(source + ": the network has no tensor named \"" + std::string(name) + "\"");
   }
   return ValueId{static_cast<uint32_t>(value - values_.data())};
+}
+
+std::vector<TensorType> types_of(const Graph& graph, std::span<const ValueId> ids) {
+  std::vector<TensorType> types;
+  types.reserve(ids.size());
+  for (const ValueId id : ids) types.push_back(graph.value(id).type);
+  return types;
 }
 
 std::vector<std::vector<NodeId>> readers(const Graph& graph) {

@@ -48,7 +48,8 @@ struct Value {
   Role role = Role::kActivation;
   NodeId producer = kNoNode;
   std::shared_ptr<Tensor> data =
-      nullptr;  // parameters and constants; state once an Executor exists
+      nullptr;                 // parameters and constants; state once an Executor exists
+  bool channels_last = false;  // an input that the model file has as [N,C,H,W], stored [N,H,W,C]
 };
 
 struct Node {
@@ -65,7 +66,7 @@ struct Node {
 
 class Graph {
  public:
-  ValueId add_input(std::string name, TensorType type);
+  ValueId add_input(std::string name, TensorType type, bool channels_last = false);
   ValueId add_persistent(std::string name, Role role, std::shared_ptr<Tensor> data);
   ValueId add_state(std::string name, TensorType type);
   // Appends a node whose outputs have the given types. `emit` in ops/op.h infers the types.
@@ -91,6 +92,8 @@ class Graph {
   std::vector<Value> values_;
   std::vector<Node> nodes_;
 };
+
+std::vector<TensorType> types_of(const Graph& graph, std::span<const ValueId> ids);
 
 // The nodes that read each value, in node order.
 std::vector<std::vector<NodeId>> readers(const Graph& graph);

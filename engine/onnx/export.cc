@@ -1,14 +1,12 @@
 #include "engine/onnx/export.h"
 
-#include <fcntl.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
+#include "engine/graph/replace_file.h"
 #include "engine/onnx/exporter.h"
 
 namespace tinytl {
@@ -73,41 +71,15 @@ void write_model(CodedOutputStream& out, Exporter& exporter) {
   for (const Initializer& i : exporter.initializers) write_initializer(out, graph, i);
 }
 
-// A file that is there only once it is whole.
-class AtomicFile {
- public:
-  explicit AtomicFile(std::filesystem::path target)
-      : target_(std::move(target)),
-        name_(target_.string() + ".tmp." + std::to_string(getpid())),
-        descriptor_(open(name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)) {
-    if (descriptor_ < 0) fail("cannot create");
-  }
-  ~AtomicFile() {
-    if (descriptor_ >= 0) close(descriptor_);
-    if (!committed_) unlink(name_.c_str());
-  }
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
-
-  int descriptor() const { return descriptor_; }
-
-  void commit() {
-    if (fsync(descriptor_) != 0) fail("cannot write");
-    if (close(std::exchange(descriptor_, -1)) != 0) fail("cannot write");
-    if (rename(name_.c_str(), target_.c_str()) != 0) fail("cannot write");
-    committed_ = true;
-  }
-
-  [[noreturn]] void fail(const char* what) const {
-    throw InputError(target_.string() + ": " + what + ": " + std::strerror(errno));
-  }
-
- private:
-  std::filesystem::path target_;
-  std::string name_;
-  int descriptor_;
-  bool committed_ = false;
-};
+// 0, or the errno of what failed.
+int write_to(int descriptor, Exporter& exporter) {
+  google::protobuf::io::FileOutputStream stream(descriptor);
+  CodedOutputStream out(&stream);
+  write_model(out, exporter);
+  out.Trim();
+  if (!out.HadError() && stream.Flush()) return 0;
+  return stream.GetErrno() != 0 ? stream.GetErrno() : EIO;
+}
 
 }  // namespace
 
@@ -118,18 +90,7 @@ void export_onnx(const Graph& inference_graph, const std::filesystem::path& file
   } catch (const InputError& error) {
     throw InputError(file.string() + ": " + error.what());
   }
-  AtomicFile target(file);
-  {
-    google::protobuf::io::FileOutputStream stream(target.descriptor());
-    CodedOutputStream out(&stream);
-    write_model(out, exporter);
-    out.Trim();
-    if (out.HadError() || !stream.Flush()) {
-      errno = stream.GetErrno();
-      target.fail("cannot write");
-    }
-  }
-  target.commit();
+  replace_file(file, [&](int descriptor) { return write_to(descriptor, exporter); });
 }
 
 }  // namespace tinytl

@@ -99,7 +99,8 @@ void Exporter::add_inputs() {
     if (value.type.dtype != DType::kF32)
       throw InputError("input \"" + value.name + "\" is not f32");
     const size_t rank = value.type.rank();
-    const Order order = rank == 4 && feeds_window(id) ? channels_first(rank) : identity_order(rank);
+    Order order = identity_order(rank);
+    if (rank == 4 && (value.channels_last || feeds_window(id))) order = channels_first(rank);
     describe(*model.mutable_graph()->add_input(), value.name, permuted(value.type.shape, order));
     hold(id, {value.name, order, std::nullopt});
   }

@@ -24,7 +24,8 @@ struct ImportOptions {
 //
 // Shapes are static afterwards, constant arithmetic is folded, batch normalisation is folded into
 // the layer before it, and activations of convolutions are NHWC: an input of rank 3 or more that
-// feeds a convolution, a pooling or a resizing is stored with its channels last. Outputs have the
+// feeds a convolution, a pooling or a resizing is stored with its channels last, and so is one that
+// can only be images ([N,1,H,W] or [N,3,H,W]). Outputs have the
 // dimension order of the file. A quantize/dequantize pair on an activation is dropped, on a weight
 // it is applied: the network is imported as its dequantized float network.
 //

@@ -66,6 +66,11 @@ bool is_permutation(const Order& order) {
   return std::is_permutation(order.begin(), order.end(), identity.begin(), identity.end());
 }
 
+bool is_image_batch(const Shape& shape) {
+  const auto is_channels = [](int64_t dim) { return dim == 1 || dim == 3; };
+  return shape.size() == 4 && is_channels(shape[1]) && !is_channels(shape[3]);
+}
+
 int64_t stored_position(const Order& order, int64_t dim) {
   const auto at = std::find(order.begin(), order.end(), dim);
   TT_ASSERT(at != order.end());

@@ -16,6 +16,10 @@ Order channels_last(size_t rank);  // {0, 2, ..., rank - 1, 1}
 bool is_identity(const Order& order);
 bool is_permutation(const Order& order);
 
+// Whether the ONNX tensor can only be a batch of images: [N,C,H,W] of 1 or 3 channels. Data sets
+// hold their channels last, so such an input does too, whatever reads it.
+bool is_image_batch(const Shape& shape);
+
 // Where dimension `dim` of the ONNX tensor is stored.
 int64_t stored_position(const Order& order, int64_t dim);
 

@@ -248,6 +248,9 @@ std::vector<int64_t> integers_of(const Literal& literal) {
   return out;
 }
 
+TooLarge::TooLarge(const Shape& s)
+    : InputError("shape " + to_string(s) + " has more than 2^31 elements"), shape(s) {}
+
 int64_t checked_elements(const Shape& shape) {
   constexpr int64_t kLimit = int64_t{1} << 31;
   int64_t count = 1;
@@ -256,18 +259,30 @@ int64_t checked_elements(const Shape& shape) {
     if (dim < 0) throw InputError("negative dimension in shape " + to_string(shape));
     if (dim == 0) empty = true;
     if (dim > kLimit || (dim > 0 && (count *= dim) > kLimit)) {
-      throw InputError("shape " + to_string(shape) + " has more than 2^31 elements");
+      throw TooLarge(shape);
     }
   }
   return empty ? 0 : count;
 }
+
+namespace {
+
+size_t file_bytes(const Proto& tensor, const Shape& shape, const FileType& type) {
+  try {
+    return static_cast<size_t>(checked_elements(shape)) * type.bytes;
+  } catch (const InputError& error) {
+    throw InputError(quoted(tensor) + ": " + error.what());
+  }
+}
+
+}  // namespace
 
 LiteralPtr take_literal(onnx::TensorProto& tensor, const ModelFiles& files) {
   auto literal = std::make_shared<Literal>();
   literal->shape.assign(tensor.dims().begin(), tensor.dims().end());
   const FileType type = file_type(tensor);
   literal->type = type.becomes;
-  const size_t needed = static_cast<size_t>(checked_elements(literal->shape)) * type.bytes;
+  const size_t needed = file_bytes(tensor, literal->shape, type);
   std::string bytes;
   if (tensor.data_location() == Proto::EXTERNAL) {
     const FileRange range = external_range(tensor, files, needed);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "engine/graph/error.h"
 #include "engine/graph/tensor.h"
 #include "engine/onnx/external_data.h"
 
@@ -43,7 +44,14 @@ std::vector<int64_t> integers_of(const Literal& literal);
 void for_each_integer(const Literal& literal, const std::function<void(int64_t)>& f);
 inline int64_t single_integer(const Literal& literal) { return integers_of(literal).at(0); }
 
-// Elements of a shape. Throws InputError for a negative dimension or more than 2^31 elements.
+// A tensor of more than 2^31 elements, which a smaller batch may mend.
+struct TooLarge : InputError {
+  explicit TooLarge(const Shape& s);
+  Shape shape;
+};
+
+// Elements of a shape. Throws InputError for a negative dimension, TooLarge for more than 2^31
+// elements.
 int64_t checked_elements(const Shape& shape);
 
 // Moves the numbers out of `tensor`, which keeps its name, type and shape and one byte of data: a

@@ -14,6 +14,7 @@ namespace tinytl::internal {
 namespace {
 
 constexpr int64_t kFirstOpset = 6, kLastOpset = 21;
+constexpr int64_t kFirstIr = 3, kLastIr = 13;
 constexpr int64_t kCheckerOpset = 17, kCheckerIr = 8;  // the newest that libonnx 1.12 knows
 
 onnx::ModelProto parse(const std::filesystem::path& file) {
@@ -37,9 +38,10 @@ int64_t supported_opset(const onnx::ModelProto& model) {
   if (!model.has_graph() || model.ir_version() == 0) {
     throw InputError("not an ONNX model: it has no network");
   }
-  if (model.ir_version() < 3 || model.ir_version() > 13) {
+  if (model.ir_version() < kFirstIr || model.ir_version() > kLastIr) {
     throw InputError("ONNX IR version " + std::to_string(model.ir_version()) +
-                     " is not supported: export it with IR version 3 to 10");
+                     " is not supported: export it with IR version " + std::to_string(kFirstIr) +
+                     " to " + std::to_string(kLastIr));
   }
   for (const auto& set : model.opset_import()) {
     if (!set.domain().empty() && set.domain() != "ai.onnx") continue;
@@ -89,6 +91,9 @@ void check_order(const onnx::GraphProto& graph) {
         throw InputError("tensor \"" + output + "\" is written twice");
       }
     }
+  }
+  if (graph.output_size() == 0) {
+    throw InputError("the network has no output: export it with the tensor it computes as one");
   }
   for (const auto& output : graph.output()) {
     if (!defined.contains(output.name())) {

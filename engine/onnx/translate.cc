@@ -106,6 +106,10 @@ class Translator {
       if (builder_.find(input.name()) != nullptr) continue;  // an initializer
       try {
         add_input(input, first);
+      } catch (const TooLarge& error) {
+        fail_as_too_large("input \"" + input.name() + "\"", error);
+      } catch (const InputError& error) {
+        problems_.push_back("input \"" + input.name() + "\": " + error.what());
       } catch (const Unsupported& error) {
         problems_.push_back("input \"" + input.name() + "\": " + error.what());
       }
@@ -131,9 +135,10 @@ class Translator {
     require(checked_elements(shape) > 0, "is empty");
     Operand operand;
     const bool spatial = shape.size() >= 3 && shape.size() <= 4 && feeds_spatial(input.name());
-    operand.order = spatial ? channels_last(shape.size()) : identity_order(shape.size());
-    operand.value =
-        builder_.graph.add_input(input.name(), {DType::kF32, permuted(shape, operand.order)});
+    const bool moved = spatial || is_image_batch(shape);
+    operand.order = moved ? channels_last(shape.size()) : identity_order(shape.size());
+    operand.value = builder_.graph.add_input(input.name(),
+                                             {DType::kF32, permuted(shape, operand.order)}, moved);
     result_.input_orders.push_back(operand.order);
     builder_.define(input.name(), std::move(operand));
   }
@@ -175,6 +180,8 @@ class Translator {
       } else {
         require(all_rules().contains(node.op()), "unknown operator");
       }
+    } catch (const TooLarge& error) {
+      fail_as_too_large("node \"" + node.name() + "\" (" + node.op() + ")", error);
     } catch (const InputError& error) {
       report(node, error.what());
     } catch (const Unsupported& error) {
@@ -263,6 +270,15 @@ class Translator {
         builder_.graph.outputs.push_back(value);
       }
     }
+  }
+
+  // The operator may well be supported: it is the batch that does not fit.
+  [[noreturn]] void fail_as_too_large(const std::string& who, const TooLarge& error) const {
+    const int64_t batch = builder_.batch.now;
+    const bool grows_with_batch = batch > 1 && error.shape[0] % batch == 0;
+    throw InputError(file_.name + ": " + who + ": " + error.what() + ": " +
+                     (grows_with_batch ? "lower the batch size (--batch-size)"
+                                       : "export the network for a smaller input"));
   }
 
   void fail_if_unsupported() const {

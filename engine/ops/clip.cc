@@ -7,6 +7,7 @@
 
 #include "engine/ops/op_helpers.h"
 #include "engine/ops/op_table.h"
+#include "engine/ops/unary.h"
 
 namespace tinytl {
 namespace {
@@ -22,7 +23,9 @@ void vjp(GradBuilder& grad) {
   grad.set(0, grad.emit(kMaskApply, {grad.dy(), mask}));
 }
 
-OutputTypes infer_mask(const Node&, InputTypes in) { return {{DType::kBit, in[0].shape}}; }
+OutputTypes infer_mask(const Node& node, InputTypes in) {
+  return {{DType::kBit, infer_unary(node, in)[0].shape}};
+}
 
 void mask(const Node& node, const KernelArgs& t) {
   t.kernels().clip_mask(t.f32(0), t.type(0).elements(), node.attributes.number("low"),
@@ -51,7 +54,7 @@ void clip_grad(const Node& node, const KernelArgs& t) {
 }  // namespace
 
 const OpDef kClip{
-    .name = "Clip", .infer = same_as_first, .forward = forward, .vjp = vjp, .in_place = 1};
+    .name = "Clip", .infer = infer_unary, .forward = forward, .vjp = vjp, .in_place = 1};
 const OpDef kClipMask{.name = "ClipMask", .infer = infer_mask, .forward = mask};
 const OpDef kMaskApply{.name = "MaskApply",
                        .infer = infer_mask_apply,
@@ -59,6 +62,6 @@ const OpDef kMaskApply{.name = "MaskApply",
                        .vjp = mask_apply_vjp,
                        .in_place = 1};
 const OpDef kClipGrad{
-    .name = "ClipGrad", .infer = same_as_first, .forward = clip_grad, .in_place = 1};
+    .name = "ClipGrad", .infer = infer_unary_grad, .forward = clip_grad, .in_place = 1};
 
 }  // namespace tinytl

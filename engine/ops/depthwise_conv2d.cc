@@ -52,7 +52,8 @@ void vjp(GradBuilder& grad) {
   }
 }
 
-OutputTypes infer_result(const Node& node, InputTypes) {
+OutputTypes infer_result(const Node& node, InputTypes in) {
+  check(in.size() == 2, node, in, "takes dy and x, or dy and w");
   const auto shape = node.attributes.integers("shape");
   return {{DType::kF32, Shape(shape.begin(), shape.end())}};
 }

@@ -20,7 +20,8 @@ OutputTypes infer(const Node& node, InputTypes in) {
   return {in[kX]};
 }
 
-// SplitMix64 (Steele, Lea & Flood, OOPSLA 2014).
+// SplitMix64 (Steele, Lea & Flood, OOPSLA 2014). The same as mix_bits of tinytl/data/random.h,
+// which lies above this layer; what a mask is must not change with how data are drawn.
 uint64_t mix(uint64_t z) {
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;

@@ -3,16 +3,6 @@
 #include "engine/ops/op_table.h"
 
 namespace tinytl {
-namespace {
-
-std::vector<TensorType> types_of(const Graph& graph, std::span<const ValueId> ids) {
-  std::vector<TensorType> types;
-  for (const ValueId id : ids) types.push_back(graph.value(id).type);
-  return types;
-}
-
-}  // namespace
-
 void check(bool ok, const Node& node, InputTypes in, std::string_view message) {
   if (ok) return;
   std::string text = "node \"" + node.name + "\" (" + std::string(node.op->name) +

@@ -44,8 +44,6 @@ class KernelArgs {
   void set_input(size_t i, void* p) { in_[i] = p; }
   void set_output(size_t i, void* p) { out_[i] = p; }
   void set_scratch(void* p) { scratch_ = p; }
-  const void* input_pointer(size_t i) const { return in_[i]; }
-  void* output_pointer(size_t i = 0) const { return out_[i]; }
 
  private:
   const tt_kernels* kernels_;
@@ -68,7 +66,6 @@ class GradBuilder {
   bool wants(size_t input) const { return input < wanted_.size() && wanted_[input]; }
   // Gradient of output j; it must exist (always true for j = 0 of a one-output operator).
   ValueId dy(size_t j = 0) const;
-  bool has_dy(size_t j) const { return dy_.at(j).has_value(); }
 
   // Appends a node and returns its first output. Emit in the order in which the nodes should run.
   ValueId emit(const OpDef& op, std::vector<ValueId> inputs, Attributes attributes = {});

@@ -13,8 +13,6 @@ tt_conv2d_shape conv2d_shape(const Node& node, const Shape& x, const Shape& w, b
 int64_t rows_of(const TensorType& type);
 inline int64_t columns_of(const TensorType& type) { return type.shape.back(); }
 
-inline OutputTypes same_as_first(const Node&, InputTypes in) { return {in[0]}; }
-
 // The common shape of two operands under NumPy broadcasting; empty optional where there is none.
 std::optional<Shape> broadcast_shape(const Shape& a, const Shape& b);
 

@@ -1,16 +1,6 @@
 #include "engine/ops/passes.h"
 
 namespace tinytl {
-namespace {
-
-std::vector<TensorType> types_of(const Graph& graph, std::span<const ValueId> ids) {
-  std::vector<TensorType> types;
-  for (const ValueId id : ids) types.push_back(graph.value(id).type);
-  return types;
-}
-
-}  // namespace
-
 Graph prune(const Graph& graph, std::vector<ValueId>* new_ids) {
   std::vector<bool> live(graph.values().size(), false);
   for (const ValueId id : graph.outputs) live[index(id)] = true;
@@ -31,7 +21,7 @@ Graph prune(const Graph& graph, std::vector<ValueId>* new_ids) {
     const Value& value = graph.values()[v];
     if (!live[v] || value.role == Role::kActivation) continue;
     if (value.role == Role::kInput) {
-      ids[v] = result.add_input(value.name, value.type);
+      ids[v] = result.add_input(value.name, value.type, value.channels_last);
     } else if (value.data != nullptr) {
       ids[v] = result.add_persistent(value.name, value.role, value.data);
     } else {

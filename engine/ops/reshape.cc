@@ -7,6 +7,7 @@ namespace tinytl {
 namespace {
 
 OutputTypes infer(const Node& node, InputTypes in) {
+  check(in.size() == 1, node, in, "takes one tensor");
   const auto shape = node.attributes.integers("shape");
   const TensorType type{in[0].dtype, Shape(shape.begin(), shape.end())};
   check(type.elements() == in[0].elements(), node, in,

@@ -1,7 +1,7 @@
 // Scale: y = x "factor", a number. Gradient: dx = dy factor.
 
-#include "engine/ops/op_helpers.h"
 #include "engine/ops/op_table.h"
+#include "engine/ops/unary.h"
 
 namespace tinytl {
 namespace {
@@ -21,6 +21,6 @@ void vjp(GradBuilder& grad) {
 }  // namespace
 
 const OpDef kScale{
-    .name = "Scale", .infer = same_as_first, .forward = forward, .vjp = vjp, .in_place = 1};
+    .name = "Scale", .infer = infer_unary, .forward = forward, .vjp = vjp, .in_place = 1};
 
 }  // namespace tinytl

@@ -9,6 +9,7 @@ namespace tinytl {
 namespace {
 
 OutputTypes infer(const Node& node, InputTypes in) {
+  check(in.size() == 1, node, in, "takes one tensor");
   const auto perm = node.attributes.integers("perm");
   check(perm.size() == in[0].rank() && perm.size() <= kMaxRank, node, in,
         "perm must name every dimension once (at most 8)");

@@ -65,7 +65,10 @@ void accumulate(const Node& node, const KernelArgs& t) {
   for (int64_t i = 0; i < n; ++i) t.mutable_f32(0)[i] += factor * t.f32(1)[i];
 }
 
-OutputTypes infer_none(const Node&, InputTypes) { return {}; }
+OutputTypes infer_clear(const Node& node, InputTypes in) {
+  check(in.size() == 1, node, in, "takes one tensor");
+  return {};
+}
 
 void clear(const Node&, const KernelArgs& t) {
   std::fill_n(t.mutable_f32(0), t.type(0).elements(), 0.0f);
@@ -91,7 +94,7 @@ const OpDef kAdamUpdate{
     .name = "AdamUpdate", .infer = infer_adam, .forward = adam, .mutates = 0b110001};
 const OpDef kAccumulate{
     .name = "Accumulate", .infer = infer_accumulate, .forward = accumulate, .mutates = 1};
-const OpDef kClear{.name = "Clear", .infer = infer_none, .forward = clear, .mutates = 1};
+const OpDef kClear{.name = "Clear", .infer = infer_clear, .forward = clear, .mutates = 1};
 const OpDef kGradientScale{
     .name = "GradientScale", .infer = infer_scalar, .forward = gradient_scale};
 

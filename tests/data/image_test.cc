@@ -165,6 +165,19 @@ TEST(BadImage, HugeOnesAreRefusedBeforeMemoryIsTaken) {
   EXPECT_THAT(error_of([&] { decode(jpeg); }), HasSubstr("100 megapixel"));
 }
 
+// libjpeg holds the whole of a progressive file; a baseline one of that size would be decoded.
+TEST(BadImage, LargeProgressiveOnesAreRefusedBeforeMemoryIsTaken) {
+  Bytes jpeg = jpeg_bytes(test_image(16, 16, 3), {.progressive = true});
+  const Bytes start_of_frame{0xFF, 0xC2};
+  auto at = std::search(jpeg.begin(), jpeg.end(), start_of_frame.begin(), start_of_frame.end());
+  ASSERT_NE(at, jpeg.end());
+  const Bytes extents{0x17, 0x70, 0x17, 0x70};  // 6000 x 6000
+  std::copy(extents.begin(), extents.end(), at + 5);
+  EXPECT_THAT(error_of([&] { decode(jpeg); }),
+              HasSubstr("progressive JPEG of 6000x6000 needs 108 MB to decode; store it as "
+                        "baseline"));
+}
+
 TEST(BadImage, EveryTruncationIsDamage) {
   const Image image = test_image(64, 48, 3);
   const Bytes files[] = {jpeg_bytes(image), jpeg_bytes(image, {.progressive = true}),

@@ -115,7 +115,7 @@ TEST(Export, ReplacesAFileOnlyWhenItIsWhole) {
     error = e.what();
   }
   setrlimit(RLIMIT_FSIZE, &old);
-  EXPECT_THAT(error, HasSubstr("m.onnx: cannot write: "));
+  EXPECT_THAT(error, HasSubstr("m.onnx: cannot be written: "));
   std::string content;
   std::ifstream stream(file);
   std::getline(stream, content);
@@ -130,8 +130,41 @@ TEST(Export, SaysWhereItCannotWrite) {
     export_onnx(network().graph(), folder.path() / "absent" / "m.onnx");
     FAIL() << "wrote into a folder that is not there";
   } catch (const InputError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("m.onnx: cannot create: No such file or directory"));
+    EXPECT_THAT(error.what(), HasSubstr("m.onnx: cannot be written: No such file or directory; "));
   }
+}
+
+TEST(Export, FollowsLinksAndReplacesNoDevice) {
+  const TemporaryFolder folder;
+  const Graph graph = network().graph();
+  std::ofstream(folder.path() / "real.onnx") << "the old file";
+  std::filesystem::create_symlink("real.onnx", folder.path() / "link.onnx");
+  export_onnx(graph, folder.path() / "link.onnx");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder.path() / "link.onnx"));
+  EXPECT_GT(read(folder.path() / "real.onnx").graph().node_size(), 0);
+
+  std::filesystem::create_symlink("/dev/full", folder.path() / "full");
+  EXPECT_THROW(export_onnx(graph, folder.path() / "full"), InputError);
+  EXPECT_TRUE(std::filesystem::is_character_file(folder.path() / "full"));
+}
+
+TEST(Export, ImagesThatNoConvolutionReadsAreChannelsFirstInTheFile) {
+  ModelBuilder m;
+  m.input("x", {-1, 3, 4, 5}).weights("fc", {60, 4});
+  m.node("Flatten", {"x"}, "flat");
+  m.node("Gemm", {"flat", "fc"}, "y");
+  const Graph graph = m.output("y").graph(2);
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "m.onnx";
+  export_onnx(graph, file);
+  const onnx::ModelProto model = read(file);
+  const auto& shape = model.graph().input(0).type().tensor_type().shape();
+  EXPECT_EQ(shape.dim(1).dim_value(), 3);
+  EXPECT_EQ(shape.dim(3).dim_value(), 5);
+  const Graph again = import_onnx(file, {.batch = 2});
+  EXPECT_EQ(again.value(again.inputs[0]).type.shape, (Shape{2, 4, 5, 3}));
+  const Numbers x = sample_input(120);
+  EXPECT_LT(relative_error(run_nhwc(again, {x}).at(0), m.run({x}, 2)), 1e-6);
 }
 
 TEST(Export, OperatorsOfTrainingHaveNoOnnxForm) {

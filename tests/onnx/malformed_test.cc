@@ -74,7 +74,8 @@ TEST(Malformed, VersionsOutsideTheSupportedRange) {
   EXPECT_THAT(ModelBuilder(99).error(), HasSubstr("opset from 6 to 21"));
   ModelBuilder m = network();
   m.model.set_ir_version(99);
-  EXPECT_THAT(m.error(), HasSubstr("ONNX IR version 99 is not supported"));
+  EXPECT_THAT(m.error(),
+              HasSubstr("ONNX IR version 99 is not supported: export it with IR version 3 to 13"));
 }
 
 TEST(Malformed, EveryUnsupportedNodeIsNamed) {
@@ -123,6 +124,31 @@ TEST(Malformed, TensorsThatDoNotHoldTheirShape) {
   m.model.mutable_graph()->mutable_initializer(0)->add_dims(2);
   EXPECT_THAT(m.error(),
               HasSubstr("tensor \"w\" holds 288 bytes, but its shape [4,2,3,3,2] needs"));
+}
+
+TEST(Malformed, NetworksWithoutOutput) {
+  ModelBuilder m;
+  m.input("x", {1, 8}).node("Relu", {"x"}, "y");
+  EXPECT_THAT(m.error(), HasSubstr("model.onnx: the network has no output: "));
+}
+
+TEST(Malformed, TensorsThatAreTooLargeAreNamed) {
+  ModelBuilder image;
+  image.input("x", {-1, 3, 1 << 16, 1 << 16}).node("Relu", {"x"}, "y");
+  EXPECT_THAT(image.output("y").error(),
+              HasSubstr("model.onnx: input \"x\": shape [1,3,65536,65536] has more than 2^31 "
+                        "elements: export the network for a smaller input"));
+  ModelBuilder batch;
+  batch.input("x", {-1, 2, 4, 4}).weights("w", {64, 2, 1, 1}).node("Conv", {"x", "w"}, "y");
+  EXPECT_THAT(batch.output("y").error({.batch = 1 << 22}),
+              HasSubstr("model.onnx: node \"y\" (Conv): shape [4194304,4,4,64] has more than 2^31 "
+                        "elements: lower the batch size (--batch-size)"));
+  EXPECT_THAT(batch.error({.batch = 1 << 30}),
+              AllOf(HasSubstr("input \"x\""), HasSubstr("lower the batch size")));
+  ModelBuilder constant;
+  constant.input("x", {1, 8}).weights("w", {8}).node("Add", {"x", "w"}, "y");
+  constant.model.mutable_graph()->mutable_initializer(0)->set_dims(0, int64_t{1} << 40);
+  EXPECT_THAT(constant.output("y").error(), HasSubstr("tensor \"w\": shape [1099511627776]"));
 }
 
 TEST(Malformed, NodesThatReadWhatNobodyWrites) {

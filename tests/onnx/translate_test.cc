@@ -93,6 +93,29 @@ TEST(Import, FlattenPermutesTheRowsOfTheNextMatrix) {
   EXPECT_THAT(m.run({x}), Pointwise(FloatNear(1e-5f), direct.output("y").run({x})));
 }
 
+// What data sets hold is channels last; nothing but the shape says that these are images.
+TEST(Import, ImagesThatNoConvolutionReadsAreStoredWithChannelsLast) {
+  const auto stored = [](const Shape& shape) {
+    ModelBuilder m;
+    m.input("x", shape).node("Flatten", {"x"}, "y");
+    const Graph g = m.output("y").graph(2);
+    return g.value(g.inputs[0]).type.shape;
+  };
+  EXPECT_EQ(stored({-1, 1, 28, 28}), (Shape{2, 28, 28, 1}));
+  EXPECT_EQ(stored({-1, 3, 4, 5}), (Shape{2, 4, 5, 3}));
+  EXPECT_EQ(stored({-1, 28, 28, 1}), (Shape{2, 28, 28, 1}));
+  EXPECT_EQ(stored({-1, 3, 4, 3}), (Shape{2, 3, 4, 3})) << "either end may be the channels";
+
+  ModelBuilder m, direct;
+  m.input("x", {-1, 3, 4, 5}).weights("fc", {60, 4});
+  m.node("Flatten", {"x"}, "flat");
+  m.node("Gemm", {"flat", "fc"}, "y");
+  direct.input("x", {-1, 60}).weights("fc", {60, 4}).node("Gemm", {"x", "fc"}, "y");
+  EXPECT_EQ(count_nodes(m.output("y").graph(), kTranspose), 0u);
+  const Numbers x = sample_input(120);
+  EXPECT_THAT(m.run({x}, 2), Pointwise(FloatNear(1e-5f), direct.output("y").run({x}, 2)));
+}
+
 TEST(Import, FlattenedTensorThatSomethingElseReadsIsPutInOrder) {
   ModelBuilder m;
   m.input("x", {1, 2, 2, 3}).numbers("w", {2, 2, 1, 1}, {1, 0, 0, 1});

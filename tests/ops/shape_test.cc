@@ -168,6 +168,13 @@ TEST_P(SenselessInput, IsRefusedOrInferred) {
   }
 }
 
+TEST_P(SenselessInput, IsRefusedWhereThereIsNone) {
+  const GradGraph g = gradient_graph(GetParam(), wanted_sets(GetParam()).back());
+  for (const Node& node : g.graph.nodes()) {
+    EXPECT_THROW(node.op->infer(node, {}), InputError) << node.op->name;
+  }
+}
+
 TEST_P(SenselessInput, OfAnotherElementTypeIsRefusedOrInferred) {
   const OpCase& right = GetParam();
   for (const DType dtype : {DType::kI32, DType::kI8, DType::kBit}) {

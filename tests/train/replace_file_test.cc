@@ -1,6 +1,6 @@
 // A saved file is the old one or the new one, never a part.
 
-#include "tinytl/train/replace_file.h"
+#include "engine/graph/replace_file.h"
 
 #include <fcntl.h>
 #include <signal.h>

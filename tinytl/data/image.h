@@ -36,7 +36,8 @@ inline constexpr int64_t kMaxImagePixels = 100'000'000;
 //                fractions, row by row), so that memory follows the need and not the file. 0: full
 //                size.
 //
-// Throws ImageError, naming file and reason, if the file is damaged, cut short, empty or huge.
+// Throws ImageError, naming file and reason, if the file is damaged, cut short, empty or huge. A
+// progressive JPEG is decoded from all its coefficients (about 3 bytes a pixel), at most 64 MB.
 Image decode_image(const std::filesystem::path& path, int channels, int at_least_side);
 
 // Gray to RGB or back; returns the image itself if it already has that many channels.

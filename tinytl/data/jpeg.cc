@@ -22,7 +22,9 @@ namespace {
 // A progressive file may hold any number of scans over the full image: a few kilobytes that take
 // hours. Real files have about ten.
 constexpr int kMaxScans = 200;
-constexpr long kMaxDecoderBytes = 512L << 20;
+// A progressive file is held whole, as coefficients; a baseline file takes a few rows.
+constexpr size_t kMaxCoefficientBytes = size_t{64} << 20;
+constexpr long kMaxDecoderBytes = static_cast<long>(kMaxCoefficientBytes) + (16L << 20);
 
 struct Decoder {
   jpeg_decompress_struct info{};
@@ -93,6 +95,20 @@ void read_header(Decoder& decoder, std::FILE* file) {
   });
 }
 
+void check_coefficients(jpeg_decompress_struct& info) {
+  if (!jpeg_has_multiple_scans(&info)) return;
+  size_t bytes = 0;
+  for (int c = 0; c < info.num_components; ++c) {
+    const jpeg_component_info& component = info.comp_info[c];
+    bytes += sizeof(JBLOCK) * component.width_in_blocks * component.height_in_blocks;
+  }
+  if (bytes <= kMaxCoefficientBytes) return;
+  throw ImageError("progressive JPEG of " + std::to_string(info.image_width) + "x" +
+                   std::to_string(info.image_height) + " needs " +
+                   std::to_string((bytes + 999'999) / 1'000'000) +
+                   " MB to decode; store it as baseline");
+}
+
 // The value of tag 0x0112 in the first directory of an EXIF block, or 1 (upright).
 int exif_orientation(std::span<const uint8_t> app1) {
   if (app1.size() < 14 || std::memcmp(app1.data(), "Exif\0\0", 6) != 0) return 1;
@@ -158,6 +174,7 @@ Image decode_jpeg(std::FILE* file, int channels, int at_least_side) {
   jpeg_decompress_struct& info = decoder.info;
   read_header(decoder, file);
   check_image_size(info.image_width, info.image_height);
+  check_coefficients(info);
   const int orientation = orientation_of(info);
 
   info.scale_num = scale_eighths(info, at_least_side);

@@ -10,6 +10,11 @@ namespace {
 
 std::string text(int64_t value) { return std::to_string(value); }
 
+// Which data set, for messages: the place of its first sample.
+std::string who(const Dataset& dataset) {
+  return dataset.size() == 0 ? "data set: " : "data set with " + dataset.name(0) + ": ";
+}
+
 void check(const LoaderOptions& o) {
   check_options(o.augment);
   if (o.batch_size < 1) throw InputError("batch size " + text(o.batch_size) + " must be 1 or more");
@@ -46,13 +51,13 @@ void Loader::check_dataset() {
     const int64_t stored =
         std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
     if (stored != static_cast<int64_t>(values_per_sample_)) {
-      throw InputError("data set: samples of " + text(stored) +
-                       " numbers do not fit a network that " + "takes " +
+      throw InputError(who(dataset_) + "samples of " + text(stored) +
+                       " numbers do not fit a network that takes " +
                        text(static_cast<int64_t>(values_per_sample_)) +
                        ": choose another of the two");
     }
   } else if (size.channels != 1 && size.channels != 3) {
-    throw InputError("data set: images have 1 or 3 channels, the network takes " +
+    throw InputError(who(dataset_) + "images have 1 or 3 channels, the network takes " +
                      text(size.channels) + ": choose another network");
   }
   if (shape == std::vector<int64_t>{size.height, size.width, shape.empty() ? 0 : shape.back()}) {
@@ -62,11 +67,11 @@ void Loader::check_dataset() {
   batches_per_epoch_ = dataset_.size() / options_.batch_size;
   if (!options_.drop_last && dataset_.size() % options_.batch_size != 0) ++batches_per_epoch_;
   if (batches_per_epoch_ == 0) {
-    throw InputError("data set: " + text(dataset_.size()) + " samples do not fill a batch of " +
+    throw InputError(who(dataset_) + text(dataset_.size()) + " samples do not fill a batch of " +
                      text(options_.batch_size) + ": choose a smaller batch or add samples");
   }
   if (options_.first_batch > batches_per_epoch_) {
-    throw InputError("data set: cannot resume at batch " + text(options_.first_batch) +
+    throw InputError(who(dataset_) + "cannot resume at batch " + text(options_.first_batch) +
                      ", an epoch has " + text(batches_per_epoch_) +
                      ": use the data set and batch size of the first run");
   }
@@ -195,7 +200,7 @@ bool Loader::load_sound(int64_t index) {
     if (options_.on_damage == OnDamage::kThrow) throw;
     known_damaged_.insert(index);
     if (known_damaged_.size() == static_cast<size_t>(dataset_.size())) {
-      throw InputError("data set: none of its " + text(dataset_.size()) +
+      throw InputError(who(dataset_) + "none of its " + text(dataset_.size()) +
                        " samples can be read, the last one: " + error.what());
     }
     const std::lock_guard lock(mutex_);
