@@ -119,12 +119,9 @@ void append_loss(GradientGraph& result, const Loss& loss) {
     return;
   }
   result.prediction = class_scores(graph);
-  const TensorType& logits = graph.value(result.prediction).type;
-  if (logits.rank() != 2) {
-    throw InputError(graph.source + ": the network's output " + to_string(logits) +
-                     " is not [batch, classes]; a softmax cross-entropy loss needs class scores");
-  }
-  result.target = graph.add_input("labels", {DType::kI32, {logits.dim(0)}});
+  check_output(graph, result.prediction, loss.kind);
+  const int64_t samples = graph.value(result.prediction).type.dim(0);
+  result.target = graph.add_input("labels", {DType::kI32, {samples}});
   result.loss = emit(graph, kSoftmaxCrossEntropy, "loss", {result.prediction, result.target},
                      {{"label_smoothing", loss.label_smoothing}});
 }
@@ -155,8 +152,10 @@ GradientGraph differentiate(const Graph& model, const Loss& loss, const UpdateSc
   for (size_t v = 0; v < wanted.size(); ++v) wanted[v] = wanted[v] && useful[v];
   for (const TrainedParameter& p : scheme.parameters) {
     if (!useful[index(p.parameter)]) {
-      throw InputError(model.source + ": the output does not depend on parameter \"" +
-                       graph.value(p.parameter).name + "\", so it cannot be trained");
+      throw InputError(
+          model.source + ": the output does not depend on parameter \"" +
+          graph.value(p.parameter).name +
+          "\", so it cannot be trained; try --update bias, --new-head, or --head NAME");
     }
   }
   check_differentiable(graph, wanted);
@@ -189,6 +188,22 @@ ValueId class_scores(const Graph& graph) {
   const NodeId producer = graph.value(output).producer;
   if (producer == kNoNode || graph.node(producer).op != &kSoftmax) return output;
   return graph.node(producer).input(0);
+}
+
+void check_output(const Graph& graph, ValueId output, Loss::Kind loss) {
+  const TensorType& type = graph.value(output).type;
+  if (loss == Loss::Kind::kSoftmaxCrossEntropy && type.rank() != 2) {
+    throw InputError(graph.source + ": the network's output " + to_string(type) +
+                     " is not [batch, classes]; a softmax cross-entropy loss needs class scores: "
+                     "put a classifier on its pooled features with --new-head");
+  }
+  const auto rows_in = [](const TensorType& t) { return t.rank() == 0 ? 1 : t.dim(0); };
+  const int64_t batch = rows_in(graph.value(graph.inputs.at(0)).type), rows = rows_in(type);
+  if (rows == batch) return;
+  throw InputError(graph.source + ": the output has " + std::to_string(rows) +
+                   " rows for a batch of " + std::to_string(batch) +
+                   "; export the network with one row of scores a sample, or name a layer that has "
+                   "one with --head NAME --new-head");
 }
 
 std::vector<ValueId> saved_values(const Graph& graph) {

@@ -34,11 +34,16 @@ struct GradientGraph {
 // `loss` become the outputs. Gradients that meet are added as they arrive. O(nodes).
 //
 // Throws InputError that lists, by name, every node on the way that has no gradient rule; and where
-// the scheme is empty, or names a parameter that the output does not depend on.
+// the scheme is empty, names a parameter that the output does not depend on, or the output does not
+// suit the loss (check_output).
 GradientGraph differentiate(const Graph& model, const Loss& loss, const UpdateScheme& scheme);
 
 // The scores a cross-entropy loss reads: the first output, or what its final softmax reads.
 ValueId class_scores(const Graph& graph);
+
+// Throws InputError where `output` cannot be read by a loss of that kind: it needs a row for every
+// sample of the first input, and for classes rank 2.
+void check_output(const Graph& graph, ValueId output, Loss::Kind loss);
 
 // Values of the forward pass that the backward pass reads: what training keeps and inference does
 // not. Persistent values and inputs are not counted.

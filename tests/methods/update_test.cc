@@ -53,8 +53,9 @@ TEST_F(UpdateTest, WithoutAClassifierLastIsRefused) {
     make_scheme(model_, Update::kLast, {});
     FAIL();
   } catch (const InputError& error) {
-    EXPECT_THAT(error.what(),
-                testing::AllOf(testing::HasSubstr("--update last"), testing::HasSubstr("--head")));
+    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("--update last"),
+                                             testing::HasSubstr("--update bias"),
+                                             testing::HasSubstr("--head NAME")));
   }
   EXPECT_EQ(make_scheme(model_, Update::kBias, {}).parameters.size(), 3u);
 }

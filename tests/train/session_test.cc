@@ -2,6 +2,9 @@
 
 #include "tinytl/train/session.h"
 
+#include <limits>
+
+#include "engine/ops/op_table.h"
 #include "tests/train/support.h"
 #include "tinytl/train/process_memory.h"
 
@@ -141,6 +144,77 @@ TEST(Inference, EvaluationCountsEverySampleOnce) {
   EXPECT_EQ(result.class_count, (std::vector<int64_t>{3, 3, 2}));
   EXPECT_EQ(result.top5, 8) << "of three classes";
   EXPECT_EQ(loader.damaged().size(), 1u);
+}
+
+// A network whose layers mix the samples: f32[1,3] for a batch of 4.
+Graph batch_mean() {
+  Graph graph;
+  graph.source = "mixer";
+  const ValueId x = graph.add_input("x", {DType::kF32, {4, 3}});
+  const ValueId mean = emit(graph, kReduceMean, "mean", {x},
+                            {{"axes", std::vector<int64_t>{0}}, {"keepdims", int64_t{1}}});
+  const ValueId bias = graph.add_persistent("bias", Role::kBias,
+                                            std::make_shared<Tensor>(TensorType{DType::kF32, {3}}));
+  graph.outputs = {emit(graph, kAdd, "add", {mean, bias})};
+  return graph;
+}
+
+// Otherwise rows past the end of the output would be read.
+TEST(Inference, NeedsARowForEverySample) {
+  constexpr Loss::Kind kLoss = Loss::Kind::kSoftmaxCrossEntropy;
+  const Graph network = batch_mean();
+  EXPECT_THAT(
+      error_of([&] { Inference(inference_program(network, kLoss, *tt_best_kernels()), kLoss); }),
+      testing::HasSubstr("1 rows for a batch of 4"));
+  EXPECT_THAT(
+      error_of([&] { differentiate(network, {}, make_scheme(network, Update::kBias, {})); }),
+      testing::AllOf(testing::HasSubstr("1 rows for a batch of 4"),
+                     testing::HasSubstr("--head NAME")));
+}
+
+TEST(Inference, NeedsAMatrixOfScores) {
+  constexpr Loss::Kind kLoss = Loss::Kind::kSoftmaxCrossEntropy;
+  Graph network;
+  network.source = "pixels";
+  const ValueId x = network.add_input("x", {DType::kF32, {4, 2, 2, 3}});
+  network.outputs = {emit(network, kTanh, "tanh", {x})};
+  EXPECT_THAT(
+      error_of([&] { Inference(inference_program(network, kLoss, *tt_best_kernels()), kLoss); }),
+      testing::HasSubstr("not [batch, classes]"));
+}
+
+TEST(Inference, AScoreThatIsNoNumberIsNeverRight) {
+  Prepared prepared = prepare({.batch = 4});
+  const ColourDataset data(3, 1);
+  const auto evaluate = [&] {
+    Loader loader(data, loader_for(prepared.session->input_type(), /*training=*/false));
+    return prepared.session->inference().evaluate(loader, {});
+  };
+  const auto trained = prepared.session->trained();
+  const auto bias = std::ranges::find(trained, "classifier.bias", &Value::name);
+  ASSERT_NE(bias, trained.end());
+  bias->data->f32()[0] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(evaluate().top1, 0);
+  EXPECT_EQ(evaluate().top5, 6) << "of nine, three of them in the class without a score";
+  std::ranges::fill(bias->data->f32(), std::numeric_limits<float>::quiet_NaN());
+  EXPECT_EQ(evaluate().top5, 0);
+}
+
+// Evaluation shares the arena, and can need more of it than a step that keeps little.
+TEST(Memory, TheBoundIsThatOfTheLargerProgram) {
+  const auto program = [](int64_t width) {
+    Graph graph;
+    const ValueId x = graph.add_input("x", {DType::kF32, {1, width}});
+    graph.outputs = {emit(graph, kTanh, "tanh", {x})};
+    return compile(std::move(graph), *tt_best_kernels());
+  };
+  const Program small = program(64), large = program(1024);
+  for (const auto& [step, inference] : {std::pair{&small, &large}, {&large, &small}}) {
+    const MemoryReport memory = report_memory(TrainingGraph{}, *step, *inference);
+    EXPECT_EQ(memory.arena, large.plan.arena_bytes);
+    EXPECT_EQ(memory.lower_bound, large.plan.lower_bound_bytes);
+    EXPECT_EQ(memory.gap(), large.plan.gap());
+  }
 }
 
 TEST(Memory, EveryWordIsWhatItSays) {

@@ -3,6 +3,7 @@
 #include "engine/onnx/import.h"
 #include "engine/ops/op_table.h"
 #include "tinytl/cli/console.h"
+#include "tinytl/methods/find_classifier.h"
 
 namespace tinytl::cli {
 namespace {
@@ -21,14 +22,11 @@ std::string describe(const Graph& graph) {
          to_string(graph.value(graph.inputs.at(0)).type);
 }
 
-// An autoencoder's output as its input is stored, before it goes back to the order of the file: the
-// two are compared number by number.
+// An autoencoder's output as its input is stored: the two are compared number by number.
 void leave_output_as_input(Graph& graph) {
-  ValueId& output = graph.outputs.at(0);
-  const NodeId producer = graph.value(output).producer;
-  if (producer == kNoNode || graph.node(producer).op != &kTranspose) return;
-  const ValueId before = graph.node(producer).input(0);
-  if (graph.value(before).type == graph.value(graph.inputs.at(0)).type) output = before;
+  const ValueId stored = stored_output(graph);
+  const TensorType& input = graph.value(graph.inputs.at(0)).type;
+  if (graph.value(stored).type == input) graph.outputs.at(0) = stored;
 }
 
 }  // namespace

@@ -7,54 +7,40 @@
 #include "engine/ops/op_table.h"
 #include "engine/ops/passes.h"
 #include "tinytl/data/random.h"
+#include "tinytl/methods/find_classifier.h"
 
 namespace tinytl {
 namespace {
-
-bool is_pointwise(const Graph& graph, const Node& node) {
-  if (node.op != &kConv2d) return false;
-  const Shape& w = graph.value(node.inputs[1]).type.shape;
-  return w[0] == 1 && w[1] == 1 && node.attributes.integer("groups") == 1;
-}
-
-bool is_classifier(const Graph& graph, const Node& node) {
-  return (node.op == &kLinear || is_pointwise(graph, node)) &&
-         is_parameter(graph.value(node.inputs[1]).role);
-}
-
-// Keeps the order of the classes and does not make features of them.
-bool may_follow_classifier(const Node& node) {
-  return node.op == &kReshape || node.op == &kReduceMean || node.op == &kSoftmax ||
-         node.op == &kLogSoftmax;
-}
 
 [[noreturn]] void fail(const Graph& graph, const std::string& message) {
   throw InputError(graph.source + ": " + message);
 }
 
-NodeId named_classifier(const Graph& graph, const std::string& name) {
-  std::string candidates;
-  for (size_t n = 0; n < graph.nodes().size(); ++n) {
-    const Node& node = graph.nodes()[n];
-    if (!is_classifier(graph, node)) continue;
-    if (node.name == name) return NodeId{static_cast<uint32_t>(n)};
-    candidates = " (the last one that could be is \"" + node.name + "\")";
+// Where the classifier is, or goes.
+struct Place {
+  std::optional<NodeId> node;
+  bool ends_network = false;  // its outputs are the scores
+};
+
+Place find_place(const Graph& graph, const std::string& head) {
+  if (!head.empty()) {
+    const NodeId named = named_classifier(graph, head);
+    return {named, find_end(graph, /*through_activations=*/true).classifier == named};
   }
-  fail(graph, "--head \"" + name +
-                  "\" is not the name of a Gemm, MatMul or 1x1 convolution with weights" +
-                  candidates);
+  const NetworkEnd end = find_end(graph);
+  return {end.classifier, end.classifier.has_value()};
 }
 
-std::optional<NodeId> find_classifier(const Graph& graph, const std::string& name) {
-  if (!name.empty()) return named_classifier(graph, name);
-  NodeId at = graph.value(graph.outputs.at(0)).producer;
-  while (at != kNoNode) {
-    const Node& node = graph.node(at);
-    if (is_classifier(graph, node)) return at;
-    if (!may_follow_classifier(node)) return std::nullopt;
-    at = graph.value(node.inputs[0]).producer;
-  }
-  return std::nullopt;
+// A classifier on top of probabilities would learn, badly, and nobody would know.
+void check_ends_in_features(const Graph& graph) {
+  const std::optional<NodeId> end = find_end(graph).probabilities;
+  if (!end.has_value()) return;
+  const Node& node = graph.node(*end);
+  const std::string candidates = classifier_candidates(graph);
+  fail(graph, "ends in " + std::string(node.op->name) + " \"" + node.name +
+                  "\", and the classifier before it cannot be told; " +
+                  (candidates.empty() ? "give a network that ends in features or scores"
+                                      : "name it, for example with " + candidates));
 }
 
 std::vector<ValueId> parameters_of(const Graph& graph, const Node& node) {
@@ -73,12 +59,45 @@ std::shared_ptr<Tensor> new_weight(int64_t features, int64_t classes, uint64_t s
   return weight;
 }
 
-// [N,...,F] -> [N,F]: mean over positions, then the bare matrix.
+// [N,F] where all numbers of a sample lie along one dimension.
+std::optional<Shape> one_row_a_sample(const TensorType& type) {
+  if (type.rank() < 2 || type.dim(0) == 0) return std::nullopt;
+  const int64_t width = type.elements() / type.dim(0);
+  if (std::find(type.shape.begin() + 1, type.shape.end(), width) == type.shape.end()) {
+    return std::nullopt;
+  }
+  return Shape{type.dim(0), width};
+}
+
+// The network without what only other outputs than the first need.
+FittedClassifier keep(const Graph& graph, std::optional<NodeId> classifier) {
+  FittedClassifier result{.graph = graph, .parameters = {}, .is_new = false, .description = "none"};
+  result.graph.outputs = {graph.outputs.at(0)};
+  std::vector<ValueId> ids;
+  result.graph = prune(result.graph, &ids);
+  if (!classifier.has_value()) return result;
+  for (const ValueId id : parameters_of(graph, graph.node(*classifier))) {
+    if (ids[index(id)] == ValueId{UINT32_MAX}) {
+      fail(graph, "\"" + graph.node(*classifier).name +
+                      "\" does not lead to the first output; name a layer that does with --head");
+    }
+    result.parameters.push_back(ids[index(id)]);
+  }
+  result.description = graph.node(*classifier).name + ", kept";
+  return result;
+}
+
+// [N,F,1,1] or [N,...,F] -> [N,F]: mean over positions, then the bare matrix.
 ValueId as_features(Graph& graph, ValueId value) {
   const Shape shape = graph.value(value).type.shape;
-  if (shape.size() < 2)
-    fail(graph, "the output " + to_string(shape) + " is not a batch of features");
+  if (shape.size() < 2) {
+    fail(graph, "the output " + to_string(shape) +
+                    " is not a batch of features; name the classifier with --head NAME");
+  }
   if (shape.size() == 2) return value;
+  if (const auto matrix = one_row_a_sample(graph.value(value).type)) {
+    return emit(graph, kReshape, "classifier.flatten", {value}, {{"shape", *matrix}});
+  }
   std::vector<int64_t> axes;
   int64_t positions = 1;
   for (size_t d = 1; d + 1 < shape.size(); ++d) {
@@ -94,26 +113,42 @@ ValueId as_features(Graph& graph, ValueId value) {
               {{"shape", Shape{shape.front(), shape.back()}}});
 }
 
+// What a softmax or sigmoid at the end reads, with nothing but reshapes behind it.
+ValueId raw_scores(const Graph& graph, ValueId output) {
+  for (ValueId at = output; graph.value(at).producer != kNoNode;) {
+    const Node& node = graph.node(graph.value(at).producer);
+    if (node.op == &kSoftmax || node.op == &kSigmoid || node.op == &kHardSigmoid) {
+      return node.input(0);
+    }
+    if (node.op != &kReshape) break;
+    at = node.input(0);
+  }
+  return output;
+}
+
 }  // namespace
 
 FittedClassifier fit_classifier(const Graph& graph, int64_t classes,
                                 const ClassifierOptions& options) {
-  FittedClassifier result{.graph = graph, .parameters = {}, .is_new = false, .description = ""};
-  const std::optional<NodeId> found = find_classifier(graph, options.head);
-  ValueId features = graph.outputs.at(0);
+  const Place place = find_place(graph, options.head);
+  ValueId features = stored_output(graph);
   std::string replaced = "added to the network's features";
-  if (found.has_value()) {
-    const Node& node = graph.node(*found);
+  if (place.node.has_value()) {
+    const Node& node = graph.node(*place.node);
     const int64_t old_classes = graph.value(node.inputs[1]).type.shape.back();
-    if (old_classes == classes && !options.replace) {
-      result.graph = flatten_scores(graph);
-      result.parameters = parameters_of(graph, node);
-      result.description = node.name + ", kept (" + std::to_string(classes) + " classes)";
-      return result;
+    if (old_classes == classes && place.ends_network && !options.replace) {
+      FittedClassifier kept = keep(graph, place.node);
+      kept.graph = flatten_scores(std::move(kept.graph));
+      kept.description += " (" + std::to_string(classes) + " classes)";
+      return kept;
     }
     features = node.inputs[0];
-    replaced = "in place of " + node.name + " (" + std::to_string(old_classes) + " classes)";
+    replaced = "in place of " + node.name + " (" + std::to_string(old_classes) +
+               (place.ends_network ? " classes)" : " outputs) and all behind it");
+  } else {
+    check_ends_in_features(graph);
   }
+  FittedClassifier result{.graph = graph, .parameters = {}, .is_new = true, .description = ""};
   Graph& g = result.graph;
   features = as_features(g, features);
   const int64_t width = g.value(features).type.dim(1);
@@ -125,35 +160,30 @@ FittedClassifier fit_classifier(const Graph& graph, int64_t classes,
   std::vector<ValueId> ids;
   g = prune(g, &ids);
   result.parameters = {ids[index(weight)], ids[index(bias)]};
-  result.is_new = true;
   result.description =
       "new, " + std::to_string(width) + " -> " + std::to_string(classes) + ", " + replaced;
   return result;
 }
 
 Graph flatten_scores(Graph graph) {
-  ValueId scores = graph.outputs.at(0);
-  const Shape shape = graph.value(scores).type.shape;
-  if (shape.size() <= 2) return graph;
-  const int64_t classes = graph.value(scores).type.elements() / shape[0];
-  if (std::ranges::find(shape.begin() + 1, shape.end(), classes) == shape.end()) return graph;
-  const NodeId producer = graph.value(scores).producer;
-  if (producer != kNoNode && graph.node(producer).op == &kSoftmax) {
-    scores = graph.node(producer).input(0);
+  const ValueId output = graph.outputs.at(0);
+  const auto matrix = one_row_a_sample(graph.value(output).type);
+  if (!matrix.has_value()) return graph;
+  ValueId scores = raw_scores(graph, output);
+  if (one_row_a_sample(graph.value(scores).type) != matrix) scores = output;
+  if (graph.value(scores).type.shape != *matrix) {
+    scores = emit(graph, kReshape, "classifier.flatten", {scores}, {{"shape", *matrix}});
   }
-  graph.outputs = {
-      emit(graph, kReshape, "classifier.flatten", {scores}, {{"shape", Shape{shape[0], classes}}})};
+  // A softmax that ends a matrix of scores stays: the loss leaves it out, an exported file has it.
+  const NodeId last = graph.value(output).producer;
+  const bool ends_in_softmax = last != kNoNode && graph.node(last).op == &kSoftmax;
+  if (graph.value(output).type.rank() == 2 && ends_in_softmax) scores = output;
+  graph.outputs = {scores};
   return graph;
 }
 
 FittedClassifier keep_classifier(const Graph& graph, const std::string& head) {
-  FittedClassifier result{.graph = graph, .parameters = {}, .is_new = false, .description = "none"};
-  const std::optional<NodeId> found = find_classifier(graph, head);
-  if (found.has_value()) {
-    result.parameters = parameters_of(graph, graph.node(*found));
-    result.description = graph.node(*found).name + ", kept";
-  }
-  return result;
+  return keep(graph, find_place(graph, head).node);
 }
 
 FittedClassifier with_dropout(const FittedClassifier& network, float rate) {

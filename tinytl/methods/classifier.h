@@ -21,25 +21,25 @@ struct FittedClassifier {
   std::string description;          // for people: "replaced fc (1000 classes)"
 };
 
-// The network with a classifier for `classes` classes.
+// The network with a classifier for `classes` classes, and no output but its scores.
 //
-// The classifier is the last Linear or 1x1 convolution before the first output, with nothing but
-// pooling, reshapes and softmax behind it. One that already has `classes` outputs is kept.
+// Which layer is the classifier: see find_end. One that already has `classes` outputs is kept.
 // Otherwise it is replaced by a Linear layer "classifier" on what it reads (pooled where that has
-// positions): weights uniform in +-1/sqrt(features) (PyTorch's own start), bias 0. A network that
-// ends in features gets one added.
+// positions): weights uniform in +-1/sqrt(features) (PyTorch's own start), bias 0. So is a layer
+// that `head` names further up, with all behind it. A network that ends in features gets one added.
 //
-// Throws InputError where `head` names no such node, or the network has no place for a classifier.
+// Throws InputError where `head` names no such node, the network has no place for a classifier, or
+// it ends in a softmax or sigmoid and its classifier is not found.
 FittedClassifier fit_classifier(const Graph& graph, int64_t classes,
                                 const ClassifierOptions& options);
 
 // The network with class scores [batch, classes] where its output is [batch, classes, 1, 1], as
-// that of a 1x1 convolution; a softmax behind them is left out then. Otherwise the network as it
-// is.
+// that of a 1x1 convolution. A sigmoid behind them is left out, and so is a softmax, unless it ends
+// a network whose output is a matrix already. Otherwise the network as it is.
 Graph flatten_scores(Graph graph);
 
-// The network as it is, for losses that need no classes. `parameters` are those of its own
-// classifier or last layer where it has one.
+// The network up to its first output, for losses that need no classes. `parameters` are those of
+// its own classifier or last layer where it has one.
 FittedClassifier keep_classifier(const Graph& graph, const std::string& head);
 
 // The training form of the network: dropout at `rate` in (0, 1) on what the classifier reads. The

@@ -42,8 +42,9 @@ UpdateScheme make_scheme(const Graph& graph, Update update, std::span<const Valu
   }
   if (scheme.parameters.empty()) {
     throw InputError(graph.source + ": --update " + std::string(name_of(update)) +
-                     " finds nothing to train in this network; try another method, or name the "
-                     "classifier with --head");
+                     " finds nothing to train in this network; try --update " +
+                     (update == Update::kLast ? "bias" : "full") +
+                     ", or name the classifier with --head NAME (--new-head replaces it)");
   }
   return scheme;
 }

@@ -16,6 +16,12 @@ double negative_log_likelihood(std::span<const float> scores, int32_t label) {
   return std::log(sum) - (scores[static_cast<size_t>(label)] - top);
 }
 
+// Rows of the output are read by sample.
+Program checked(Program program, Loss::Kind loss) {
+  check_output(program.graph, program.graph.outputs.at(0), loss);
+  return program;
+}
+
 }  // namespace
 
 Program inference_program(Graph network, Loss::Kind loss, const tt_kernels& kernels) {
@@ -43,7 +49,9 @@ LoaderOptions loader_for(const TensorType& input, bool training) {
 }
 
 Inference::Inference(Program program, Loss::Kind loss, std::shared_ptr<Arena> arena)
-    : loss_(loss), executor_(std::move(program), {.kernels = nullptr, .arena = std::move(arena)}) {}
+    : loss_(loss),
+      executor_(checked(std::move(program), loss),
+                {.kernels = nullptr, .arena = std::move(arena)}) {}
 
 const TensorType& Inference::input_type() const {
   return executor_.graph().value(executor_.graph().inputs.at(0)).type;
@@ -66,10 +74,14 @@ std::span<const float> Inference::predict(const Batch& batch,
 
 void Inference::add_row(Evaluation& result, std::span<const float> scores, int32_t label) const {
   const float own = scores[static_cast<size_t>(label)];
-  const auto better = std::count_if(scores.begin(), scores.end(), [&](float s) { return s > own; });
-  const bool right = std::max_element(scores.begin(), scores.end()) - scores.begin() == label;
+  // A score that is no number counts as better, and an own one is never right.
+  const bool valid = !std::isnan(own);
+  const auto better =
+      std::count_if(scores.begin(), scores.end(), [&](float s) { return !(s <= own); });
+  const auto first_best = std::max_element(scores.begin(), scores.end()) - scores.begin();
+  const bool right = valid && better == 0 && first_best == label;
   result.top1 += right;
-  result.top5 += better < 5;
+  result.top5 += valid && better < 5;
   result.loss_sum += negative_log_likelihood(scores, label);
   ++result.class_count[static_cast<size_t>(label)];
   result.class_top1[static_cast<size_t>(label)] += right;

@@ -19,7 +19,8 @@ struct Evaluation {
 
 class Inference {
  public:
-  // The program of `inference_program`. `arena` as in Executor.
+  // The program of `inference_program`. `arena` as in Executor. Throws InputError where the output
+  // is not one row a sample, or for classes no matrix.
   Inference(Program program, Loss::Kind loss, std::shared_ptr<Arena> arena = nullptr);
 
   const TensorType& input_type() const;

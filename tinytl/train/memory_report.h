@@ -8,7 +8,7 @@ namespace tinytl {
 
 struct MemoryReport {
   size_t arena = 0;        // activations, saved tensors, gradients, scratch; evaluation reuses it
-  size_t lower_bound = 0;  // of the training step: no placement in this order can be smaller
+  size_t lower_bound = 0;  // of the arena: no placement in this order can be smaller
   size_t trainable = 0;    // parameters that learn
   size_t optimizer = 0;    // their state, and gradient accumulators
   size_t frozen = 0;       // parameters and constants that do not learn

@@ -46,6 +46,7 @@ Session::Session(TrainingGraph training, Graph inference, const Loss& loss)
   const tt_kernels* kernels = tt_best_kernels();
   Graph graph = std::move(training_.graph);
   check_reproduces_input(graph, training_, loss);
+  check_output(graph, training_.prediction, loss.kind);
   std::tie(beta1_, beta2_) = adam_betas(graph);
   dropout_seed_ = find_input(graph, "dropout_seed");
   Program step =
