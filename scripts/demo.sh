@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 scripts/install_packages.sh run
 cmake --preset release -DTINYTL_TESTS=OFF -DTINYTL_BENCH=OFF >/dev/null
-cmake --build --preset release --target tinytl-train
+cmake --build --preset release --target tinytl-train tinytl-plan tinytl-eval tinytl-predict
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -24,6 +24,7 @@ def run_engine(args: argparse.Namespace) -> Dict[str, Any]:
         report = Path(folder) / "report.json"
         command = [args.engine, "--model", str(model_path(args.model)), "--synthetic",
                    "--update", args.update, "--batch-size", str(args.batch_size),
+                   "--optimizer", "sgd",  # as step_torch.py
                    "--max-steps", str(args.steps + args.warm_up), "--report", str(report)]
         subprocess.run(command + shlex.split(args.engine_args), check=True,
                        stdout=subprocess.DEVNULL)

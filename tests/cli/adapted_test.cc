@@ -58,6 +58,9 @@ TEST_F(AdaptedTest, EvaluationRepeatsTheAccuracyOfTraining) {
       {TINYTL_EVAL, "--model", model, "--learnt", "learnt.safetensors", "--batch-size", "1"});
   EXPECT_EQ(alone.at("top1"), result.at("top1"));
   EXPECT_NEAR(alone.at("loss").get<double>(), result.at("loss").get<double>(), 1e-5);
+  const Json all =
+      evaluate({TINYTL_EVAL, "--model", model, "--learnt", "learnt.safetensors", "--split", "all"});
+  EXPECT_EQ(all.at("count"), 3 * (kTrainPerClass + kValPerClass));
 }
 
 TEST_F(AdaptedTest, ExportedNetworkGivesTheSamePredictions) {

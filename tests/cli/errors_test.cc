@@ -171,6 +171,9 @@ TEST_F(Errors, LearntFilesOfAnotherNetwork) {
               fails_with(3, {"another network"}));
   EXPECT_THAT(run({TINYTL_EVAL, "--model", model, "--learnt", model, "--data", "photos"}),
               fails_with(3, {"not a safetensors file"}));
+  EXPECT_THAT(run({TINYTL_EVAL, "--model", model, "--learnt", "learnt.safetensors.checkpoint",
+                   "--data", "photos"}),
+              fails_with(3, {"is a checkpoint", "--save"}));
   fs::rename(folder / "photos" / "val" / "red", folder / "photos" / "val" / "rose");
   fs::rename(folder / "photos" / "train" / "red", folder / "photos" / "train" / "rose");
   EXPECT_THAT(
@@ -182,7 +185,7 @@ TEST_F(Errors, LossThatIsNoNumberKeepsTheLastGoodState) {
   ASSERT_EQ(train().exit_code, 0);
   const Bytes learnt = read_file(folder / "learnt.safetensors");
   EXPECT_THAT(train({"--optimizer", "sgd", "--lr", "1e38", "--head-lr", "1e38"}),
-              fails_with(3, {"not a number", "nothing was saved yet", "try lower --lr"}));
+              fails_with(3, {"not a number", "no epoch was finished", "try lower --lr"}));
   EXPECT_EQ(read_file(folder / "learnt.safetensors"), learnt);
 }
 

@@ -50,30 +50,83 @@ TEST_F(Usage, ContradictionsAreRefused) {
               is_wrong("--momentum above 0"));
   EXPECT_THAT(train({"--save", "a", "--checkpoint", "a"}), is_wrong("files of their own"));
   EXPECT_THAT(train({"--save", ""}), is_wrong("--save"));
-  EXPECT_THAT(train({"--synthetic", "--resume"}), is_wrong("contradict"));
+  const Words synthetic{TINYTL_TRAIN, "--model", model, "--synthetic"};
+  for (const char* flag : {"--resume", "--export=x.onnx", "--save=x", "--data=photos"}) {
+    Words command = synthetic;
+    command.push_back(flag);
+    EXPECT_THAT(run(command), is_wrong("--synthetic")) << flag;
+  }
+  EXPECT_THAT(train({"--classes", "3"}), is_wrong("--synthetic"));
+  EXPECT_THAT(train({"--warmup-epochs", "1e30"}), is_wrong("--warmup-epochs"));
+  EXPECT_THAT(run({TINYTL_EVAL, "--model", model, "--data", "photos", "--learnt", "x", "--squash"}),
+              is_wrong("--learnt"));
+  EXPECT_THAT(run({TINYTL_PREDICT, "--model", model, "--flip", "0", "photos/val/red/8.png"}),
+              is_wrong("--flip"));
 }
 
 TEST_F(Usage, ImpossibleValuesAreRefused) {
   const Words cases[] = {
-      {"--update", "lite"},     {"--update", ""},       {"--loss", "hinge"},
-      {"--epochs", "0"},        {"--epochs", "many"},   {"--batch-size", "0"},
-      {"--batch-size", "-8"},   {"--seed", "-1"},       {"--seed", "1.5"},
-      {"--lr", "fast"},         {"--lr", "0"},          {"--lr", "-0.1"},
-      {"--lr", "0.1x"},         {"--lr", "nan"},        {"--head-lr", "0"},
-      {"--dropout", "1"},       {"--flip", "2"},        {"--mean", "1,2"},
-      {"--std", "0"},           {"--std", "nan"},       {"--max-steps", "-1"},
-      {"--threads", "0"},       {"--accumulate", "0"},  {"--label-smoothing", "1"},
-      {"--keep", "all"},        {"--schedule", "fast"}, {"--optimizer", "lion"},
-      {"--clip-norm", "nan"},   {"--flip", "nan"},      {"--dropout", "nan"},
-      {"--mean", "nan"},        {"--std", "inf"},       {"--head-lr", "inf"},
-      {"--weight-decay", "-1"}, {"--crop-area", "nan"}, {"--warmup-epochs", "nan"},
-      {"--momentum", "1"},      {"--classes", "1"},
+      {"--update", "lite"},
+      {"--update", ""},
+      {"--loss", "hinge"},
+      {"--epochs", "0"},
+      {"--epochs", "many"},
+      {"--batch-size", "0"},
+      {"--batch-size", "-8"},
+      {"--seed", "-1"},
+      {"--seed", "1.5"},
+      {"--lr", "fast"},
+      {"--lr", "0"},
+      {"--lr", "-0.1"},
+      {"--lr", "0.1x"},
+      {"--lr", "nan"},
+      {"--head-lr", "0"},
+      {"--dropout", "1"},
+      {"--flip", "2"},
+      {"--mean", "1,2"},
+      {"--std", "0"},
+      {"--std", "nan"},
+      {"--max-steps", "-1"},
+      {"--threads", "0"},
+      {"--accumulate", "0"},
+      {"--label-smoothing", "1"},
+      {"--seed", "99999999999999999999999"},
+      {"--keep", "all"},
+      {"--schedule", "fast"},
+      {"--optimizer", "lion"},
+      {"--clip-norm", "nan"},
+      {"--flip", "nan"},
+      {"--dropout", "nan"},
+      {"--mean", "nan"},
+      {"--std", "inf"},
+      {"--head-lr", "inf"},
+      {"--weight-decay", "-1"},
+      {"--crop-area", "nan"},
+      {"--warmup-epochs", "nan"},
+      {"--momentum", "1"},
+      {"--classes", "1"},
   };
   for (const Words& flags : cases) {
     EXPECT_THAT(train(flags), Field("exit_code", &Output::exit_code, 2))
         << flags[0] << " " << flags[1];
   }
   EXPECT_FALSE(std::filesystem::exists(folder / "learnt.safetensors"));
+}
+
+TEST_F(Usage, NoFileIsWrittenOverAnother) {
+  std::filesystem::copy(model, folder / "net.onnx");
+  const std::string before = text_of("net.onnx");
+  const Words base{TINYTL_TRAIN, "--model", "net.onnx", "--data", "photos"};
+  const Words cases[] = {
+      {"--save", "net.onnx"},           {"--save", "./photos/../net.onnx"},
+      {"--export", "net.onnx"},         {"--report", "net.onnx"},
+      {"--save", "a", "--report", "a"}, {"--save", "a", "--export", "a.checkpoint"}};
+  for (const Words& flags : cases) {
+    Words command = base;
+    command.insert(command.end(), flags.begin(), flags.end());
+    EXPECT_THAT(run(command), is_wrong("files of their own"));
+  }
+  EXPECT_EQ(text_of("net.onnx"), before);
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ TEST(LearntInfo, ComesBackAsItWas) {
   EXPECT_EQ(back.normalisation.deviation, info.normalisation.deviation) << "to the bit";
   EXPECT_EQ(back.classes, info.classes);
   info.squash = false;
-  EXPECT_EQ(first_difference(info, back), "squash");
+  EXPECT_EQ(first_difference(info, back), "--squash");
 }
 
 TEST(LearntInfo, NamesOfAnyBytesCanBeSaved) {

@@ -171,10 +171,13 @@ TEST_F(Resume, AnotherRunIsRefused) {
   EXPECT_THAT(error_resuming(prepare(r), options()), HasSubstr("--batch-size 4"));
   r = recipe();
   r.update = Update::kLast;
-  EXPECT_THAT(error_resuming(prepare(r), options()), HasSubstr("\"update\""));
+  EXPECT_THAT(error_resuming(prepare(r), options()), HasSubstr("--update"));
   r = recipe();
   r.optimizer = {.kind = OptimizerOptions::Kind::kSgd, .momentum = 0};
   EXPECT_THAT(error_resuming(prepare(r), options()), HasSubstr("--optimizer"));
+  o = options();
+  o.recipe = "--dropout 0.5";
+  EXPECT_THAT(error_resuming(prepare(recipe()), o), HasSubstr("other options"));
   Prepared other = prepare(recipe());
   other.info.model_fingerprint = "0123456789abcdef";
   EXPECT_THAT(error_resuming(std::move(other), options()), HasSubstr("another network"));
@@ -186,6 +189,8 @@ TEST_F(Resume, AnotherRunIsRefused) {
   o.resume = true;
   other = prepare(recipe());
   EXPECT_THAT(error_of([&] { train(other, more, &val, o); }), HasSubstr("training samples of 15"));
+  std::filesystem::remove(options().save);
+  EXPECT_THAT(error_resuming(prepare(recipe()), options()), HasSubstr("the best model"));
 }
 
 TEST_F(Resume, DamagedCheckpointIsRefused) {

@@ -123,6 +123,17 @@ TEST_F(TrainerTest, MaxStepsStopsThereAndSaves) {
   EXPECT_THAT(result.epochs, SizeIs(1));
 }
 
+TEST_F(TrainerTest, LastIsKeptWhereStepsRunOut) {
+  Prepared prepared = prepare();
+  TrainerOptions o = options(5);
+  o.keep_best = false;
+  o.max_steps = 5;  // in the second epoch of three steps
+  train(prepared, data, &val, o);
+  const std::string last = bytes_of(prepared.session->trained());
+  restore(prepared.session->trained(), read_safetensors(o.save), o.save);
+  EXPECT_TRUE(bytes_of(prepared.session->trained()) == last);
+}
+
 TEST_F(TrainerTest, LossThatIsNoNumberStopsAndKeepsTheLastGoodState) {
   Prepared prepared = prepare({.optimizer = {.kind = OptimizerOptions::Kind::kSgd}});
   train(prepared, data, &val, options(1));

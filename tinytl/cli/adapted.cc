@@ -8,9 +8,12 @@ void add_adapted_options(CLI::App& app, AdaptedArguments& args) {
   app.add_option("--model", args.model, "The network, an .onnx file")->required();
   app.add_option("--learnt", args.learnt,
                  "What tinytl-train saved; without it, the network as it is in the file");
-  app.add_option("--batch-size", args.batch_size, "Images at once")
-      ->check(CLI::Range(1, 4096))
-      ->capture_default_str();
+}
+
+void exclude_views_with_learnt(CLI::App& app) {
+  for (const char* option : {"--mean", "--std", "--squash", "--center-fraction"}) {
+    app.get_option(option)->excludes(app.get_option("--learnt"));
+  }
 }
 
 LoaderOptions Adapted::loader() const {

@@ -11,6 +11,8 @@ struct AdaptedArguments {
   int64_t batch_size = 8;
 };
 void add_adapted_options(CLI::App& app, AdaptedArguments& args);
+// What was learnt says itself how images are to be seen.
+void exclude_views_with_learnt(CLI::App& app);
 
 struct Adapted {
   LearntInfo info;  // classes are empty without --learnt

@@ -13,7 +13,7 @@
 namespace tinytl::cli {
 
 // Exit codes, the same for every command (README).
-enum ExitCode : int { kDone = 0, kUsage = 2, kBadInput = 3, kNoBudget = 4, kInterrupted = 130 };
+enum ExitCode : int { kDone = 0, kUsage = 2, kBadInput = 3, kInterrupted = 130 };
 
 struct MethodArguments {
   std::string model;
@@ -54,7 +54,9 @@ struct ImageArguments {
   double jitter = 0;
   bool no_augment = false;
 };
-void add_image_options(CLI::App& app, ImageArguments& args);
+// How evaluation sees images, and what training adds to it.
+void add_view_options(CLI::App& app, ImageArguments& args);
+void add_augmentation_options(CLI::App& app, ImageArguments& args);
 
 struct LoopArguments {
   int64_t epochs = 15;
@@ -83,6 +85,8 @@ Normalisation normalisation_of(const ImageArguments& args);
 AugmentOptions augmentation_of(const ImageArguments& args, bool native_size);
 // `new_head`: the classifier starts at random rather than pretrained.
 LearningRates rates_of(const LoopArguments& loop, const MethodArguments& args, bool new_head);
+// Where the checkpoint goes: --checkpoint, or beside --save.
+std::string checkpoint_of(const LoopArguments& loop);
 TrainerOptions trainer_of(const LoopArguments& loop, const MethodArguments& method,
                           const ImageArguments& image, const DataArguments& data, bool native_size);
 

@@ -19,7 +19,7 @@ std::string describe_bound(const Program& program) {
   std::vector<std::pair<size_t, std::string>> alive;
   for (size_t b = 0; b < program.buffers.lifetimes.size(); ++b) {
     const Lifetime& life = program.buffers.lifetimes[b];
-    if (life.first > step || step < life.first || life.last < step) continue;
+    if (life.first > step || life.last < step) continue;
     const auto& values = program.buffers.values[b];
     alive.emplace_back(life.bytes,
                        values.empty() ? "scratch" : program.graph.value(values.back()).name);

@@ -21,13 +21,36 @@ struct Arguments {
   std::string split = "val", report;
 };
 
+// The non-empty parts of the data set that --split asks for.
+std::vector<const Dataset*> parts_of(const DatasetSplits& splits, const std::string& split) {
+  std::vector<const Dataset*> parts;
+  if (split != "val") parts.push_back(splits.train.get());
+  if (split != "train") parts.push_back(splits.val.get());
+  std::erase_if(parts, [](const Dataset* d) { return d == nullptr || d->size() == 0; });
+  return parts;
+}
+
+void add(Evaluation& sum, const Evaluation& part) {
+  sum.count += part.count;
+  sum.top1 += part.top1;
+  sum.top5 += part.top5;
+  sum.loss_sum += part.loss_sum;
+  sum.class_count.resize(part.class_count.size());
+  sum.class_top1.resize(part.class_top1.size());
+  for (size_t c = 0; c < part.class_count.size(); ++c) {
+    sum.class_count[c] += part.class_count[c];
+    sum.class_top1[c] += part.class_top1[c];
+  }
+}
+
 int evaluate(const Arguments& args) {
   if (args.data.data.empty()) throw CLI::ValidationError("--data is required");
   const DatasetSplits splits = open_dataset(args.data.data, dataset_of(args.data));
-  const Dataset* data = args.split == "train" ? splits.train.get() : splits.val.get();
-  if (data == nullptr || data->size() == 0) {
+  const std::vector<const Dataset*> parts = parts_of(splits, args.split);
+  if (parts.empty()) {
     throw InputError(args.data.data + ": has no " + args.split + " samples; see --split");
   }
+  const Dataset* data = parts[0];
   if (data->classes().empty()) {
     throw InputError(args.data.data + ": has no labels, so there is nothing to measure against");
   }
@@ -44,8 +67,13 @@ int evaluate(const Arguments& args) {
   }
   LoaderOptions options = network.loader();
   if (args.data.strict) options.on_damage = OnDamage::kThrow;
-  Loader loader(*data, options);
-  const Evaluation result = network.inference.evaluate(loader, network.info.normalisation);
+  Evaluation result;
+  std::vector<std::string> damaged;
+  for (const Dataset* part : parts) {
+    Loader loader(*part, options);
+    add(result, network.inference.evaluate(loader, network.info.normalisation));
+    std::ranges::move(loader.damaged(), std::back_inserter(damaged));
+  }
 
   std::vector<std::vector<std::string>> rows{{"class", "images", "top-1"}};
   Json per_class = Json::array();
@@ -58,10 +86,10 @@ int evaluate(const Arguments& args) {
         {{"name", data->classes()[c]}, {"count", result.class_count[c]}, {"top1", fraction}});
   }
   print_table(rows);
-  fmt::print("\n  {} images: top-1 {}, top-5 {}, loss {:.4f}\n", count_text(result.count),
-             percent_text(result.top1_fraction()), percent_text(result.top5_fraction()),
-             result.loss());
-  for (const std::string& message : loader.damaged()) fmt::print("  left out: {}\n", message);
+  fmt::print("\n  {}, {} images: top-1 {}, top-5 {}, loss {:.4f}\n", args.split,
+             count_text(result.count), percent_text(result.top1_fraction()),
+             percent_text(result.top5_fraction()), result.loss());
+  for (const std::string& message : damaged) fmt::print("  left out: {}\n", message);
   if (!args.report.empty()) {
     write_report(args.report, {{"model", args.adapted.model},
                                {"count", result.count},
@@ -69,7 +97,7 @@ int evaluate(const Arguments& args) {
                                {"top5", result.top5_fraction()},
                                {"loss", result.loss()},
                                {"classes", per_class},
-                               {"damaged_images", loader.damaged()}});
+                               {"damaged_images", damaged}});
   }
   return kDone;
 }
@@ -84,9 +112,13 @@ int main(int argc, char** argv) {
   app.footer(kExamples);
   add_adapted_options(app, args.adapted);
   add_data_options(app, args.data);
-  add_image_options(app, args.image);
-  app.add_option("--split", args.split, "val or train")
-      ->check(CLI::IsMember({"val", "train"}))
+  app.add_option("--batch-size", args.adapted.batch_size, "Images at once")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  add_view_options(app, args.image);
+  exclude_views_with_learnt(app);
+  app.add_option("--split", args.split, "val, train, or all")
+      ->check(CLI::IsMember({"val", "train", "all"}))
       ->capture_default_str();
   app.add_option("--report", args.report, "Write the figures as JSON, as fractions");
   return run_command(app, argc, argv, [&] { return evaluate(args); });

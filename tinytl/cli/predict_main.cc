@@ -91,7 +91,8 @@ int main(int argc, char** argv) {
   CLI::App app("Names the classes of images, with probabilities.", "tinytl-predict");
   app.footer(kExamples);
   add_adapted_options(app, args.adapted);
-  add_image_options(app, args.image);
+  add_view_options(app, args.image);
+  exclude_views_with_learnt(app);
   app.add_option("images", args.images, "JPEG or PNG files")->required();
   app.add_option("--top", args.top, "Classes to name for each image")
       ->check(CLI::Range(1, 1000))

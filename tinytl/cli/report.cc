@@ -1,6 +1,6 @@
 #include "tinytl/cli/report.h"
 
-#include "tinytl/train/replace_file.h"
+#include "engine/graph/replace_file.h"
 
 namespace tinytl::cli {
 

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "engine/onnx/export.h"
@@ -70,16 +71,27 @@ DatasetSplits open_data(const Arguments& args) {
 void check_first_sample(const Dataset& data) {
   try {
     Sample sample;
-    data.load(0, /*channels=*/3, /*at_least_side=*/0, sample);
+    constexpr int kUsualSide = 224;
+    data.load(0, /*channels=*/3, kUsualSide, sample);
   } catch (const ImageError&) {
     // The loader counts and names it, or stops at it where --strict is given.
   }
 }
 
+// Every file that is written needs a place of its own, and none may be the model.
 void check_places(const Arguments& args) {
+  std::vector<std::filesystem::path> taken{std::filesystem::weakly_canonical(args.method.model)};
   for (const std::string& file :
-       {args.loop.save, args.loop.checkpoint, args.loop.export_file, args.report}) {
+       {args.loop.save, checkpoint_of(args.loop), args.loop.export_file, args.report}) {
     if (file.empty()) continue;
+    const std::filesystem::path place = std::filesystem::weakly_canonical(file);
+    const bool is_device = std::filesystem::is_other(file);
+    if (!is_device && std::ranges::find(taken, place) != taken.end()) {
+      throw CLI::ValidationError(file +
+                                 ": --model, --save, --checkpoint, --export and --report need "
+                                 "files of their own");
+    }
+    taken.push_back(place);
     if (std::filesystem::is_directory(file)) {
       throw InputError(file + ": is a folder; name a file in it");
     }
@@ -170,9 +182,6 @@ bool comes_in_native_size(const Dataset& data, const Setup& setup) {
 
 int train(const Arguments& args) {
   keep_heap_small();
-  if (args.synthetic && args.loop.resume) {
-    throw CLI::ValidationError("--resume and --synthetic contradict each other; leave one out");
-  }
   check_places(args);
   DatasetSplits data = open_data(args);
   const bool has_classes = args.method.loss != "mse";
@@ -184,6 +193,7 @@ int train(const Arguments& args) {
   check_first_sample(*data.train);
   const PeakMemory peak;
   Setup setup = prepare(args.method, classes);
+  setup.network.graph = {};  // the session has its own
   release_free_heap();
 
   LearntInfo info{.model_fingerprint = setup.fingerprint,
@@ -258,11 +268,17 @@ int main(int argc, char** argv) {
   app.footer(kExamples);
   add_method_options(app, args.method);
   add_data_options(app, args.data);
-  add_image_options(app, args.image);
+  add_view_options(app, args.image);
+  add_augmentation_options(app, args.image);
   add_loop_options(app, args.loop);
   app.add_option("--report", args.report, "Write everything printed as JSON, in SI base units");
-  app.add_flag("--synthetic", args.synthetic, "Random samples, to measure memory and time");
+  CLI::Option* synthetic =
+      app.add_flag("--synthetic", args.synthetic, "Random samples, to measure memory and time");
+  for (const char* option : {"--data", "--save", "--export", "--checkpoint", "--resume"}) {
+    synthetic->excludes(app.get_option(option));
+  }
   app.add_option("--classes", args.synthetic_classes, "Number of classes of --synthetic")
-      ->check(CLI::Range(2, 1000000));
+      ->check(CLI::Range(2, 1000000))
+      ->needs(synthetic);
   return run_command(app, argc, argv, [&] { return train(args); });
 }

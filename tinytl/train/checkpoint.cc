@@ -81,6 +81,14 @@ void Trainer::load_checkpoint(Position& at, TrainingResult& result) {
   } catch (const Json::exception& error) {
     throw InputError(path.string() + ": the checkpoint is damaged: " + error.what());
   }
+  if (result.best_epoch >= 0 && !options_.save.empty() && !std::filesystem::exists(options_.save)) {
+    throw InputError(options_.save.string() +
+                     ": is missing, and with it the best model of the run "
+                     "that " +
+                     path.string() +
+                     " continues; give the --save of that run, or start "
+                     "without --resume");
+  }
   restore(session_.trained(), file, path);
   restore(session_.state(), file, path);
 }

@@ -1,24 +1,39 @@
 #include "tinytl/train/choose_rates.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 
 #include "tinytl/train/subset.h"
 
 namespace tinytl {
 namespace {
 
-// The tensors that training changes, to begin every trial at the same point.
+// The tensors that training changes, to begin every trial at the same point. In a temporary file
+// without a name: in memory they would be bytes that nobody announced.
 class Snapshot {
  public:
-  explicit Snapshot(Session& session) : session_(session), trained_(session.trained()) {
+  explicit Snapshot(Session& session)
+      : session_(session), trained_(session.trained()), file_(std::tmpfile()) {
+    if (file_ == nullptr) fail();
     for (const Value& value : trained_) {
       const auto bytes = value.data->bytes();
-      copies_.emplace_back(bytes.begin(), bytes.end());
+      if (std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) fail();
     }
+    if (std::fflush(file_) != 0) fail();
   }
+  ~Snapshot() {
+    if (file_ != nullptr) std::fclose(file_);
+  }
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+
   void restore() {
-    for (size_t i = 0; i < trained_.size(); ++i) {
-      std::copy(copies_[i].begin(), copies_[i].end(), trained_[i].data->bytes().begin());
+    std::rewind(file_);
+    for (const Value& value : trained_) {
+      const auto bytes = value.data->bytes();
+      if (std::fread(bytes.data(), 1, bytes.size(), file_) != bytes.size()) fail();
     }
     for (const Value& value : session_.state()) {
       std::ranges::fill(value.data->bytes(), std::byte{0});
@@ -28,9 +43,13 @@ class Snapshot {
   }
 
  private:
+  [[noreturn]] static void fail() {
+    throw InputError("--lr auto: the folder for temporary files cannot be written (" +
+                     std::string(std::strerror(errno)) + "); free space there");
+  }
   Session& session_;
   std::vector<Value> trained_;
-  std::vector<std::vector<std::byte>> copies_;
+  std::FILE* file_;
 };
 
 bool better(const RateTrial& a, const RateTrial& b) {

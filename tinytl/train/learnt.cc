@@ -7,6 +7,17 @@
 namespace tinytl {
 namespace {
 
+// The option of tinytl-train that sets a field.
+std::string flag_of(const std::string& field) {
+  if (field == "mean" || field == "update" || field == "head" || field == "squash") {
+    return "--" + field;
+  }
+  if (field == "deviation") return "--std";
+  if (field == "new_head") return "--new-head";
+  if (field == "center_fraction") return "--center-fraction";
+  return field;
+}
+
 constexpr const char* kFormat = "tinytl-learnt-1";
 
 using Json = nlohmann::ordered_json;
@@ -116,7 +127,7 @@ LearntInfo unpack_info(const TensorFile& file, const std::filesystem::path& path
 std::string first_difference(const LearntInfo& a, const LearntInfo& b) {
   const Json left = Json::parse(to_text(a)), right = Json::parse(to_text(b));
   for (const auto& [key, value] : left.items()) {
-    if (value != right.at(key)) return key;
+    if (value != right.at(key)) return flag_of(key);
   }
   return "";
 }
@@ -128,6 +139,9 @@ void restore(std::span<const Value> values, const TensorFile& file,
 
 AdaptedNetwork adapt(const Graph& network, const std::filesystem::path& learnt) {
   const TensorFile file = read_safetensors(learnt);
+  if (file.metadata.contains("checkpoint")) {
+    throw InputError(learnt.string() + ": is a checkpoint, for --resume; give the file of --save");
+  }
   AdaptedNetwork result{.network = {}, .info = unpack_info(file, learnt)};
   const LearntInfo& info = result.info;
   if (info.model_fingerprint != fingerprint(network)) {
@@ -145,6 +159,13 @@ AdaptedNetwork adapt(const Graph& network, const std::filesystem::path& learnt) 
                        network.source);
     }
     overwrite(*value, file, learnt);
+  }
+  for (const ValueId id : result.network.parameters) {
+    const Value& value = result.network.graph.value(id);
+    if (result.network.is_new && file.find(value.name) == nullptr) {
+      throw InputError(learnt.string() + ": has no tensor \"" + value.name +
+                       "\" of the new classifier; it was cut short by another program");
+    }
   }
   return result;
 }

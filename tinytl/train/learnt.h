@@ -27,7 +27,7 @@ std::string fingerprint(const Graph& network);
 TensorFile pack_learnt(const LearntInfo& info, std::span<const Value> trained);
 LearntInfo unpack_info(const TensorFile& file, const std::filesystem::path& path);
 
-// The first field in which the two differ, as stored; empty where they agree.
+// The option (or, where none sets it, the field) in which the two differ; empty where they agree.
 std::string first_difference(const LearntInfo& a, const LearntInfo& b);
 
 // Copies tensors of `file` over the parameters or states of the same name. Throws InputError where

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/graph/error.h"
-#include "tinytl/train/replace_file.h"
+#include "engine/graph/replace_file.h"
 
 namespace tinytl {
 namespace {

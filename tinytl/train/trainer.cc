@@ -28,7 +28,7 @@ double median(std::vector<double> values) {
                                  const TrainingResult& result) {
   throw DivergedError(what + " not a number at step " + std::to_string(step) + " of epoch " +
                       std::to_string(epoch + 1) +
-                      (result.epochs.empty() ? "; nothing was saved yet"
+                      (result.epochs.empty() ? "; no epoch was finished and saved yet"
                                              : "; the state after the last full epoch is kept") +
                       "; try lower --lr and --head-lr, or --clip-norm 1");
 }
@@ -86,31 +86,39 @@ TrainingResult Trainer::run(const TrainerEvents& events, const std::atomic<bool>
   result.rates = rates_;
   if (at.epoch >= options_.epochs) return result;
 
-  LoaderOptions loader_options = train_loader();
-  loader_options.first_epoch = at.epoch;
-  loader_options.first_batch = at.batch;
-  Loader loader(train_, loader_options);
   const auto capacity = std::min<int64_t>(100'000, (options_.epochs - at.epoch) * steps_per_epoch_);
   step_seconds_.reserve(static_cast<size_t>(capacity));
   while (at.epoch < options_.epochs && !out_of_steps()) {
-    train_epoch(loader, at, events, stop, result);
+    train_epoch(at, events, stop, result);
     if (result.interrupted || (out_of_steps() && at.batch < steps_per_epoch_)) break;
     finish_epoch(at, events, result);
   }
-  result.damaged = loader.damaged();
-  result.damaged.insert(result.damaged.end(), val_damaged_.begin(), val_damaged_.end());
+  result.damaged.assign(damaged_.begin(), damaged_.end());
   result.step_seconds_median = median(step_seconds_);
   const bool unfinished = at.epoch < options_.epochs;
   if (unfinished && !options_.checkpoint.empty()) save_checkpoint(at, result);
-  if (unfinished && result.best_epoch < 0 && !options_.save.empty() && !result.interrupted) {
+  const bool keeps_last = !options_.keep_best || val_ == nullptr || result.best_epoch < 0;
+  if (unfinished && keeps_last && !options_.save.empty() && !result.interrupted) {
     check_not_diverged(at, result);
     write_safetensors(options_.save, pack_learnt(info_, session_.trained()));
   }
   return result;
 }
 
-void Trainer::train_epoch(Loader& loader, Position& at, const TrainerEvents& events,
-                          const std::atomic<bool>& stop, TrainingResult& result) {
+void Trainer::train_epoch(Position& at, const TrainerEvents& events, const std::atomic<bool>& stop,
+                          TrainingResult& result) {
+  // Made anew for each epoch, so that its batches are gone while evaluation has its own.
+  LoaderOptions loader_options = train_loader();
+  loader_options.first_epoch = at.epoch;
+  loader_options.first_batch = at.batch;
+  loader_options.end_epoch = at.epoch + 1;
+  Loader loader(train_, loader_options);
+  train_batches(loader, at, events, stop, result);
+  for (std::string& message : loader.damaged()) damaged_.insert(std::move(message));
+}
+
+void Trainer::train_batches(Loader& loader, Position& at, const TrainerEvents& events,
+                            const std::atomic<bool>& stop, TrainingResult& result) {
   const Clock::time_point start = Clock::now();
   const double seconds_before = at.seconds;
   const int64_t batch_before = at.batch;
@@ -165,7 +173,7 @@ void Trainer::finish_epoch(Position& at, const TrainerEvents& events, TrainingRe
     const Evaluation evaluation = session_.inference().evaluate(loader, info_.normalisation);
     epoch.val_loss = evaluation.loss();
     epoch.val_top1 = evaluation.top1_fraction();
-    val_damaged_ = loader.damaged();
+    for (std::string& message : loader.damaged()) damaged_.insert(std::move(message));
     if (!std::isfinite(epoch.val_loss)) {
       throw_diverged("the validation loss is", at.step, at.epoch, result);
     }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
+#include <set>
 
 #include "optim/learning_rate.h"
 #include "tinytl/train/learnt.h"
@@ -84,8 +85,10 @@ class Trainer {
 
  private:
   struct Position;
-  void train_epoch(Loader& loader, Position& at, const TrainerEvents& events,
-                   const std::atomic<bool>& stop, TrainingResult& result);
+  void train_epoch(Position& at, const TrainerEvents& events, const std::atomic<bool>& stop,
+                   TrainingResult& result);
+  void train_batches(Loader& loader, Position& at, const TrainerEvents& events,
+                     const std::atomic<bool>& stop, TrainingResult& result);
   void finish_epoch(Position& at, const TrainerEvents& events, TrainingResult& result);
   void save_checkpoint(const Position& at, const TrainingResult& result) const;
   void load_checkpoint(Position& at, TrainingResult& result);
@@ -102,8 +105,8 @@ class Trainer {
   const TrainerOptions& options_;
   LearningRates rates_;
   int64_t steps_per_epoch_ = 0;
-  int64_t steps_run_ = 0;  // of this run
-  std::vector<std::string> val_damaged_;
+  int64_t steps_run_ = 0;          // of this run
+  std::set<std::string> damaged_;  // a message for each image left out
   std::vector<double> step_seconds_;
 };
 
