@@ -196,7 +196,8 @@ FittedClassifier with_dropout(const FittedClassifier& network, float rate) {
   std::vector<ValueId> ids(graph.values().size());
   for (size_t v = 0; v < ids.size(); ++v) {
     const Value& value = graph.values()[v];
-    if (value.role == Role::kInput) ids[v] = result.graph.add_input(value.name, value.type);
+    if (value.role == Role::kInput)
+      ids[v] = result.graph.add_input(value.name, value.type, value.channels_last);
     if (is_persistent(value.role)) {
       ids[v] = result.graph.add_persistent(value.name, value.role, value.data);
     }
