@@ -41,22 +41,7 @@ void forward(const Node& node, const KernelArgs& t) {
                      t.scratch());
 }
 
-void vjp(GradBuilder& grad) {
-  const Node& node = grad.node();
-  if (grad.wants(kB)) {
-    grad.set(kB, grad.emit(kSumTo, {grad.dy()}, {{"shape", grad.input_type(kB).shape}}));
-  }
-  if (grad.wants(kW)) {
-    Attributes attributes = node.attributes;
-    attributes.set("shape", grad.input_type(kW).shape);
-    grad.set(kW, grad.emit(kConv2dGradWeight, {node.input(kX), grad.dy()}, attributes));
-  }
-  if (grad.wants(kX)) {
-    Attributes attributes = node.attributes;
-    attributes.set("shape", grad.input_type(kX).shape);
-    grad.set(kX, grad.emit(kConv2dGradInput, {grad.dy(), node.input(kW)}, attributes));
-  }
-}
+void vjp(GradBuilder& grad) { conv2d_vjp(grad, kConv2dGradInput, kConv2dGradWeight); }
 
 }  // namespace
 

@@ -36,20 +36,7 @@ void forward(const Node& node, const KernelArgs& t) {
 }
 
 void vjp(GradBuilder& grad) {
-  const Node& node = grad.node();
-  if (grad.wants(kB)) {
-    grad.set(kB, grad.emit(kSumTo, {grad.dy()}, {{"shape", grad.input_type(kB).shape}}));
-  }
-  if (grad.wants(kW)) {
-    Attributes attributes = node.attributes;
-    attributes.set("shape", grad.input_type(kW).shape);
-    grad.set(kW, grad.emit(kDepthwiseConv2dGradWeight, {node.input(kX), grad.dy()}, attributes));
-  }
-  if (grad.wants(kX)) {
-    Attributes attributes = node.attributes;
-    attributes.set("shape", grad.input_type(kX).shape);
-    grad.set(kX, grad.emit(kDepthwiseConv2dGradInput, {grad.dy(), node.input(kW)}, attributes));
-  }
+  conv2d_vjp(grad, kDepthwiseConv2dGradInput, kDepthwiseConv2dGradWeight);
 }
 
 OutputTypes infer_result(const Node& node, InputTypes in) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/ops/op_table.h"
+
 namespace tinytl {
 
 tt_conv2d_shape conv2d_shape(const Node& node, const Shape& x, const Shape& w, bool depthwise) {
@@ -31,6 +33,25 @@ tt_conv2d_shape conv2d_shape(const Node& node, const Shape& x, const Shape& w, b
   s.out_h = room_h < 0 ? 0 : room_h / s.stride_h + 1;
   s.out_w = room_w < 0 ? 0 : room_w / s.stride_w + 1;
   return s;
+}
+
+void conv2d_vjp(GradBuilder& grad, const OpDef& grad_input, const OpDef& grad_weight) {
+  enum { kX, kW, kB };
+  const Node& node = grad.node();
+  const auto with_shape_of = [&](size_t input) {
+    Attributes attributes = node.attributes;
+    attributes.set("shape", grad.input_type(input).shape);
+    return attributes;
+  };
+  if (grad.wants(kB)) {
+    grad.set(kB, grad.emit(kSumTo, {grad.dy()}, {{"shape", grad.input_type(kB).shape}}));
+  }
+  if (grad.wants(kW)) {
+    grad.set(kW, grad.emit(grad_weight, {node.input(kX), grad.dy()}, with_shape_of(kW)));
+  }
+  if (grad.wants(kX)) {
+    grad.set(kX, grad.emit(grad_input, {grad.dy(), node.input(kW)}, with_shape_of(kX)));
+  }
 }
 
 int64_t rows_of(const TensorType& type) {

@@ -5,7 +5,7 @@
 
 #include "engine/ops/op.h"
 
-// X(constant, "file that defines it")
+// X(constant), defined in the file of that name
 #define TINYTL_OPS(X)                 \
   /* linear algebra */                \
   X(kConv2d)                          \
