@@ -1,6 +1,7 @@
 // What the JPEG and the PNG decoder share. Private to this folder.
 #pragma once
 
+#include <csetjmp>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -13,6 +14,15 @@ namespace tinytl {
 // decode_image() adds the path.
 Image decode_jpeg(std::FILE* file, int channels, int at_least_side);
 Image decode_png(std::FILE* file, int channels, int at_least_side);
+
+// Runs `calls` into a C library whose error handler jumps to decoder.on_error; false if it did.
+// What `calls` would destroy on its way out must live outside of it.
+template <typename Decoder, typename Calls>
+bool completes(Decoder& decoder, const Calls& calls) {
+  if (setjmp(decoder.on_error) != 0) return false;
+  calls();
+  return true;
+}
 
 // Throws if the image has no pixels or more than kMaxImagePixels.
 void check_image_size(int64_t width, int64_t height);

@@ -65,13 +65,6 @@ void limit_scans(j_common_ptr info) {
 }
 
 template <typename Calls>
-bool completes(Decoder& decoder, const Calls& calls) {
-  if (setjmp(decoder.on_error) != 0) return false;
-  calls();
-  return true;
-}
-
-template <typename Calls>
 void run(Decoder& decoder, const Calls& calls) {
   if (!completes(decoder, calls)) {
     throw ImageError(std::string("cannot decode its JPEG data (") + decoder.reason + ")");

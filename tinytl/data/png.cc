@@ -33,13 +33,6 @@ struct Decoder {
 void ignore_warning(png_structp, png_const_charp) {}
 
 template <typename Calls>
-bool completes(Decoder& decoder, const Calls& calls) {
-  if (setjmp(decoder.on_error) != 0) return false;
-  calls();
-  return true;
-}
-
-template <typename Calls>
 void run(Decoder& decoder, const Calls& calls) {
   if (!completes(decoder, calls)) {
     throw ImageError(std::string("cannot decode its PNG data (") + decoder.reason + ")");
