@@ -14,6 +14,8 @@ class Updates {
     result_.loss = gradients.loss;
     result_.trained = std::move(gradients.gradients);
     result_.accumulation_steps = options.accumulation_steps;
+    result_.beta1 = options.beta1;
+    result_.beta2 = options.beta2;
   }
 
   TrainingGraph run() {

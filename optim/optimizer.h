@@ -29,6 +29,7 @@ struct TrainingGraph {
   std::vector<ParameterGradient> trained;  // `gradient` is valid until its update has run
   std::map<Group, ValueId> learning_rate;  // input f32[1]
   std::optional<ValueId> adam_correction;  // input f32[2]: 1 - beta1^t, 1 - beta2^t, t from 1
+  float beta1 = 0, beta2 = 0;              // of it
   int accumulation_steps = 1;
 };
 

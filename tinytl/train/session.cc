@@ -3,20 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/ops/op_table.h"
-
 namespace tinytl {
 namespace {
-
-// The betas of the Adam nodes, for the bias correction they read.
-std::pair<float, float> adam_betas(const Graph& graph) {
-  for (const Node& node : graph.nodes()) {
-    if (node.op == &kAdamUpdate) {
-      return {node.attributes.number("beta1"), node.attributes.number("beta2")};
-    }
-  }
-  return {0.0f, 0.0f};
-}
 
 std::optional<ValueId> find_input(const Graph& graph, std::string_view name) {
   for (const ValueId id : graph.inputs) {
@@ -47,7 +35,6 @@ Session::Session(TrainingGraph training, Graph inference, const Loss& loss)
   Graph graph = std::move(training_.graph);
   check_reproduces_input(graph, training_, loss);
   check_output(graph, training_.prediction, loss.kind);
-  std::tie(beta1_, beta2_) = adam_betas(graph);
   dropout_seed_ = find_input(graph, "dropout_seed");
   Program step =
       compile(std::move(graph), *kernels, {.updates_last = training_.accumulation_steps > 1});
@@ -81,8 +68,8 @@ StepResult Session::train_step(const Batch& batch, const Normalisation& normalis
   }
   if (training_.adam_correction.has_value()) {
     const auto t = static_cast<double>(updates + 1);
-    step.f32(*training_.adam_correction)[0] = static_cast<float>(1 - std::pow(beta1_, t));
-    step.f32(*training_.adam_correction)[1] = static_cast<float>(1 - std::pow(beta2_, t));
+    step.f32(*training_.adam_correction)[0] = static_cast<float>(1 - std::pow(training_.beta1, t));
+    step.f32(*training_.adam_correction)[1] = static_cast<float>(1 - std::pow(training_.beta2, t));
   }
   if (dropout_seed_.has_value()) {
     step.i32(*dropout_seed_)[0] = static_cast<int32_t>(dropout_seed >> 32);

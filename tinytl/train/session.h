@@ -58,7 +58,6 @@ class Session {
   std::unique_ptr<Executor> step_;
   std::unique_ptr<Inference> inference_;
   std::optional<ValueId> dropout_seed_;
-  float beta1_ = 0, beta2_ = 0;
 };
 
 }  // namespace tinytl
