@@ -18,7 +18,7 @@ int main(int argc, char** argv) try {
   const DatasetSplits photos = open_dataset(argv[2]);
   const auto classes = static_cast<int64_t>(photos.train->classes().size());
 
-  const Graph network = import_onnx(argv[1], {.batch = 4, .dims = {}});
+  const Graph network = import_onnx(argv[1], {.batch = 4});
   const FittedClassifier fitted = fit_classifier(network, classes, {});
   const UpdateScheme scheme = make_scheme(fitted.graph, Update::kBias, fitted.parameters);
   const Loss loss{.label_smoothing = 0.1f};

@@ -24,7 +24,7 @@ LoaderOptions Adapted::loader() const {
 }
 
 Adapted load_adapted(const AdaptedArguments& args, const ImageArguments& image) {
-  const Graph network = import_onnx(args.model, {.batch = args.batch_size, .dims = {}});
+  const Graph network = import_onnx(args.model, {.batch = args.batch_size});
   constexpr Loss::Kind kLoss = Loss::Kind::kSoftmaxCrossEntropy;
   if (!args.learnt.empty()) {
     AdaptedNetwork adapted = adapt(network, args.learnt);

@@ -18,7 +18,7 @@ int plan(const MethodArguments& args, int64_t classes, const std::string& report
   fmt::print("tinytl-plan: {} update of {}\n\n", name_of(update_of(args)),
              std::filesystem::path(args.model).filename().string());
   print_line("network", setup.imported);
-  print_line("classifier", setup.network.description);
+  print_line("classifier", setup.classifier);
   print_line("trains", count_text(setup.session->memory().trainable_scalars) + " numbers");
   print_memory(setup.session->memory(), setup.session->step_program());
   if (!report.empty()) write_report(report, plan_report(args, setup));

@@ -35,28 +35,29 @@ Setup prepare(const MethodArguments& args, int64_t classes) {
   const Loss loss = loss_of(args);
   Setup setup;
 
-  const Graph network = import_onnx(args.model, {.batch = args.batch_size, .dims = {}});
+  const Graph network = import_onnx(args.model, {.batch = args.batch_size});
   if (network.inputs.size() != 1) {
     throw InputError(args.model + ": has " + std::to_string(network.inputs.size()) +
                      " inputs; training needs a network with one");
   }
   setup.fingerprint = fingerprint(network);
   setup.imported = describe(network);
-  setup.network = classes > 0
-                      ? fit_classifier(network, classes, {args.head, args.new_head, args.seed})
-                      : keep_classifier(network, args.head);
-  if (classes == 0) leave_output_as_input(setup.network.graph);
-  if (args.dropout > 0 && setup.network.parameters.empty()) {
+  FittedClassifier fitted =
+      classes > 0 ? fit_classifier(network, classes, {args.head, args.new_head, args.seed})
+                  : keep_classifier(network, args.head);
+  setup.classifier = fitted.description;
+  setup.new_classifier = fitted.is_new;
+  if (classes == 0) leave_output_as_input(fitted.graph);
+  if (args.dropout > 0 && fitted.parameters.empty()) {
     throw InputError(args.model +
                      ": has no classifier for --dropout to stand before; leave it out");
   }
 
-  const FittedClassifier form =
-      args.dropout > 0 ? with_dropout(setup.network, args.dropout) : setup.network;
+  const FittedClassifier form = args.dropout > 0 ? with_dropout(fitted, args.dropout) : fitted;
   const UpdateScheme scheme = make_scheme(form.graph, update_of(args), form.parameters);
   GradientGraph gradients = differentiate(form.graph, loss, scheme);
   TrainingGraph training = append_updates(std::move(gradients), optimizer_of(args));
-  setup.session = std::make_unique<Session>(std::move(training), setup.network.graph, loss);
+  setup.session = std::make_unique<Session>(std::move(training), std::move(fitted.graph), loss);
   return setup;
 }
 

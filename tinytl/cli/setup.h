@@ -6,9 +6,10 @@
 namespace tinytl::cli {
 
 struct Setup {
-  FittedClassifier network;  // as inference runs it; shares its parameters with the session
-  std::string fingerprint;   // of the network as imported
-  std::string imported;      // "51 convolutions, 1 matrix; 357,448 parameters"
+  std::string classifier;       // "new, 112 -> 17, in place of fc (1000 classes)"
+  bool new_classifier = false;  // starts at random, not pretrained
+  std::string fingerprint;      // of the network as imported
+  std::string imported;         // "51 convolutions, 1 matrix; 357,448 parameters"
   std::unique_ptr<Session> session;
 };
 

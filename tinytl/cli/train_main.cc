@@ -116,7 +116,7 @@ void print_task(const Arguments& args, const Setup& setup, const DatasetSplits& 
       "data",
       fmt::format("{} train, {} val samples, {} classes", count_text(data.train->size()),
                   count_text(data.val ? data.val->size() : 0), data.train->classes().size()));
-  print_line("classifier", setup.network.description);
+  print_line("classifier", setup.classifier);
   print_line("trains", fmt::format("{} numbers", count_text(memory.trainable_scalars)));
   print_line(
       "optimizer",
@@ -193,7 +193,6 @@ int train(const Arguments& args) {
   check_first_sample(*data.train);
   const PeakMemory peak;
   Setup setup = prepare(args.method, classes);
-  setup.network.graph = {};  // the session has its own
   release_free_heap();
 
   LearntInfo info{.model_fingerprint = setup.fingerprint,
@@ -206,7 +205,7 @@ int train(const Arguments& args) {
                   .center_fraction = args.image.center_fraction};
   TrainerOptions options = trainer_of(args.loop, args.method, args.image, args.data,
                                       comes_in_native_size(*data.train, setup));
-  options.rates = rates_of(args.loop, args.method, setup.network.is_new);
+  options.rates = rates_of(args.loop, args.method, setup.new_classifier);
   if (args.synthetic) options.save = options.checkpoint = "";
   const int64_t steps = data.train->size() / args.method.batch_size * options.epochs;
   if (steps >= 1 && steps < args.method.accumulate) {
