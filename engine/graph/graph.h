@@ -40,7 +40,12 @@ inline constexpr bool is_persistent(Role role) {
   return is_parameter(role) || role == Role::kConstant || role == Role::kState;
 }
 
-enum class Phase : uint8_t { kForward, kBackward, kUpdate };
+enum class Phase : uint8_t {
+  kForward,
+  kRecompute,  // a node of the forward pass once more, because the backward pass reads its result
+  kBackward,
+  kUpdate
+};
 
 struct Value {
   std::string name;  // unique for parameters and state; informative for activations

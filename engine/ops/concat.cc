@@ -59,8 +59,20 @@ void vjp(GradBuilder& grad) {
   }
 }
 
+// Parts of the outermost dimension that is not 1 lie one behind the other.
+std::optional<size_t> part_offset(const Node& node, InputTypes in, size_t input) {
+  const size_t axis = axis_of(node);
+  for (size_t d = 0; d < axis; ++d) {
+    if (in[0].dim(d) != 1) return std::nullopt;
+  }
+  size_t offset = 0;
+  for (size_t i = 0; i < input; ++i) offset += in[i].bytes();
+  return offset;
+}
+
 }  // namespace
 
-const OpDef kConcat{.name = "Concat", .infer = infer, .forward = forward, .vjp = vjp};
+const OpDef kConcat{
+    .name = "Concat", .infer = infer, .forward = forward, .vjp = vjp, .part_offset = part_offset};
 
 }  // namespace tinytl

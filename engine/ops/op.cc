@@ -30,6 +30,11 @@ ValueId emit(Graph& graph, const OpDef& op, std::string name, std::vector<ValueI
       .at(0);
 }
 
+std::optional<size_t> view_offset(const Graph& graph, const Node& node) {
+  if (node.op->view_offset == nullptr) return std::nullopt;
+  return node.op->view_offset(node, types_of(graph, node.inputs));
+}
+
 GradBuilder::GradBuilder(Graph& graph, NodeId node, std::vector<bool> wanted,
                          std::vector<std::optional<ValueId>> dy)
     : graph_(graph),

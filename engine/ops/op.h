@@ -99,11 +99,21 @@ struct OpDef {
 
   // Bit i: output 0 may be written over input i (same number of bytes) when nothing reads it later.
   uint32_t in_place = 0;
+  // For bit 0 of `in_place`, where that is not free: bytes of scratch for working over input 0
+  // (instead of scratch_bytes); empty where this node cannot.
+  std::optional<size_t> (*in_place_scratch)(const Node&, InputTypes, const tt_kernels&) = nullptr;
   // Bit i: input i, a parameter or a state, is overwritten. Runs after all its other readers.
   uint32_t mutates = 0;
-  // Output 0 is input 0 under another shape: no kernel runs (forward is null).
-  bool is_view = false;
+  // Output 0 is the bytes of input 0 from this one on: no kernel runs. Empty: it is computed.
+  std::optional<size_t> (*view_offset)(const Node&, InputTypes) = nullptr;
+  // Input i is copied unchanged to output 0 from this byte on, and so is every byte of output 0
+  // from some input: where all inputs are written there in the first place, no kernel runs. Empty:
+  // it is scattered.
+  std::optional<size_t> (*part_offset)(const Node&, InputTypes, size_t input) = nullptr;
 };
+
+// OpDef::view_offset of a node of `graph`; empty where its operator makes no views.
+std::optional<size_t> view_offset(const Graph& graph, const Node& node);
 
 // Throws InputError "<node> (<op>): <message>: <types>" unless `ok`.
 void check(bool ok, const Node& node, InputTypes in, std::string_view message);

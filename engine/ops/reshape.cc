@@ -21,9 +21,11 @@ void vjp(GradBuilder& grad) {
   }
 }
 
+std::optional<size_t> view_offset(const Node&, InputTypes) { return 0; }
+
 }  // namespace
 
 const OpDef kReshape{
-    .name = "Reshape", .infer = infer, .forward = nullptr, .vjp = vjp, .is_view = true};
+    .name = "Reshape", .infer = infer, .forward = nullptr, .vjp = vjp, .view_offset = view_offset};
 
 }  // namespace tinytl

@@ -1,5 +1,5 @@
 // Slice: y[i] = x["starts" + i "steps"] for 0 <= i < "sizes", one number per dimension; steps may
-// be negative.
+// be negative. A slice whose bytes lie together in x is a view.
 //
 // Gradient: SliceGrad(dy), zeros of the "shape" of x with dy written where y came from. Saves
 // nothing. Each is the other's gradient.
@@ -84,9 +84,27 @@ void grad_vjp(GradBuilder& grad) {
   if (grad.wants(0)) grad.set(0, grad.emit(kSlice, {grad.dy()}, grad.node().attributes));
 }
 
+// Together: one range of one dimension, whole dimensions behind it, single entries before it.
+std::optional<size_t> view_offset(const Node& node, InputTypes in) {
+  const auto starts = node.attributes.integers("starts");
+  const auto sizes = node.attributes.integers("sizes");
+  const auto steps = node.attributes.integers("steps");
+  const Strides stride = dense_strides(in[0].shape);
+  int64_t first = 0;
+  bool whole = true;  // of all dimensions behind d
+  for (size_t d = in[0].rank(); d-- > 0;) {
+    if (!whole && sizes[d] != 1) return std::nullopt;
+    if (sizes[d] > 1 && steps[d] != 1) return std::nullopt;
+    whole = whole && sizes[d] == in[0].dim(d);
+    first += starts[d] * stride[d];
+  }
+  return static_cast<size_t>(first) * sizeof(float);
+}
+
 }  // namespace
 
-const OpDef kSlice{.name = "Slice", .infer = infer, .forward = forward, .vjp = vjp};
+const OpDef kSlice{
+    .name = "Slice", .infer = infer, .forward = forward, .vjp = vjp, .view_offset = view_offset};
 const OpDef kSliceGrad{
     .name = "SliceGrad", .infer = infer_grad, .forward = backward, .vjp = grad_vjp};
 

@@ -27,16 +27,17 @@ Executor::Executor(Program program, ExecutorOptions options)
   resolve();
 }
 
-void* Executor::buffer_address(size_t buffer) const {
+std::byte* Executor::buffer_address(size_t buffer) const {
   return arena_->data() + program_.plan.offsets[buffer];
 }
 
 void* Executor::address(ValueId id) const {
+  const size_t offset = program_.buffers.offset[index(id)];
   const ValueId root = program_.buffers.root[index(id)];
   const Value& value = program_.graph.value(root);
-  if (is_persistent(value.role)) return value.data->bytes().data();
+  if (is_persistent(value.role)) return value.data->bytes().data() + offset;
   const auto buffer = program_.buffers.of_value[index(id)];
-  return buffer.has_value() ? buffer_address(*buffer) : nullptr;
+  return buffer.has_value() ? buffer_address(*buffer) + offset : nullptr;
 }
 
 void Executor::resolve() {
@@ -46,7 +47,7 @@ void Executor::resolve() {
     if (step == order.first_update) first_update_ = instructions_.size();
     const NodeId id = order.order[step];
     const Node& node = graph.node(id);
-    if (node.op->forward == nullptr) continue;
+    if (program_.buffers.elided[index(id)]) continue;
     std::vector<TensorType> in, out;
     for (const ValueId v : node.inputs) in.push_back(graph.value(v).type);
     for (const ValueId v : node.outputs) out.push_back(graph.value(v).type);

@@ -45,7 +45,7 @@ class Executor {
     KernelArgs args;
   };
   void* address(ValueId id) const;
-  void* buffer_address(size_t buffer) const;
+  std::byte* buffer_address(size_t buffer) const;
   void resolve();
 
   Program program_;

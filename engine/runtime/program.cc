@@ -9,7 +9,7 @@ Program compile(Graph graph, const tt_kernels& kernels, const ScheduleOptions& o
   Program program;
   program.graph = std::move(graph);
   program.schedule = schedule(program.graph, options);
-  program.buffers = assign_buffers(program.graph, program.schedule, kernels);
+  program.buffers = assign_buffers(program.graph, program.schedule, kernels, options.share);
   program.plan = plan_memory(program.buffers.lifetimes);
   TT_ASSERT(check_plan(program.buffers.lifetimes, program.plan).empty());
   return program;

@@ -7,33 +7,43 @@ namespace {
 
 class Assignment {
  public:
-  Assignment(const Graph& graph, const Schedule& schedule, const tt_kernels& kernels)
-      : graph_(graph), schedule_(schedule), kernels_(kernels) {
-    const size_t values = graph.values().size();
+  Assignment(const Graph& graph, const Schedule& schedule, const tt_kernels& kernels, bool share)
+      : graph_(graph), schedule_(schedule), kernels_(kernels), share_(share) {
+    const size_t values = graph.values().size(), nodes = graph.nodes().size();
     result_.of_value.resize(values);
-    result_.of_scratch.resize(graph.nodes().size());
+    result_.offset.resize(values, 0);
+    result_.of_scratch.resize(nodes);
+    result_.elided.resize(nodes, false);
     result_.root.resize(values);
     for (size_t v = 0; v < values; ++v) result_.root[v] = ValueId{static_cast<uint32_t>(v)};
+    home_.resize(values);
     find_last_uses();
+    if (share) find_homes();
   }
 
   Buffers run() {
     for (const ValueId id : graph_.inputs) {
-      if (last_use_[index(id)] >= 0) add_buffer(id, 0);
+      if (last_use_[index(id)] >= 0) join(id, add_buffer(graph_.value(id).type.bytes(), 0));
     }
-    for (size_t step = 0; step < schedule_.order.size(); ++step) {
-      const NodeId id = schedule_.order[step];
-      const Node& node = graph_.node(id);
-      for (size_t j = 0; j < node.outputs.size(); ++j) {
-        if (j == 0 && share_input(node, static_cast<int>(step))) continue;
-        add_buffer(node.outputs[j], static_cast<int>(step));
+    for (size_t s = 0; s < schedule_.order.size(); ++s) {
+      const NodeId id = schedule_.order[s];
+      const int step = static_cast<int>(s);
+      if (result_.elided[index(id)]) {
+        join(graph_.node(id).output(), *buffer_of_parts_[index(id)]);
+      } else if (!make_view(id)) {
+        place_outputs(id, step);
       }
-      add_scratch(id, static_cast<int>(step));
     }
     return std::move(result_);
   }
 
  private:
+  // A value's place in the buffer of the node that would copy it there.
+  struct Home {
+    NodeId node = kNoNode;
+    size_t offset = 0;
+  };
+
   // last_use_[v]: the last step that reads v itself (not its views); -1 if none does.
   void find_last_uses() {
     last_use_.assign(graph_.values().size(), -1);
@@ -47,73 +57,127 @@ class Assignment {
     }
   }
 
-  void add_buffer(ValueId value, int step) {
-    const size_t buffer = result_.lifetimes.size();
-    result_.lifetimes.push_back({graph_.value(value).type.bytes(), step, step});
-    result_.values.emplace_back();
-    result_.scratch_node.push_back(kNoNode);
-    join(value, buffer);
+  // Nodes that need not run because all their inputs can be written straight into their output.
+  void find_homes() {
+    buffer_of_parts_.resize(graph_.nodes().size());
+    for (size_t n = 0; n < graph_.nodes().size(); ++n) {
+      const Node& node = graph_.nodes()[n];
+      if (node.op->part_offset == nullptr) continue;
+      const std::vector<TensorType> types = types_of(graph_, node.inputs);
+      std::vector<ValueId> parts;
+      for (size_t i = 0; i < node.inputs.size(); ++i) {
+        const auto offset = node.op->part_offset(node, types, i);
+        if (!offset.has_value() || !can_move(node.inputs[i])) break;
+        home_[index(node.inputs[i])] = Home{NodeId{static_cast<uint32_t>(n)}, *offset};
+        parts.push_back(node.inputs[i]);
+      }
+      result_.elided[n] = parts.size() == node.inputs.size();
+      if (!result_.elided[n]) {
+        for (const ValueId part : parts) home_[index(part)].reset();
+      }
+    }
   }
 
-  void join(ValueId value, size_t buffer) {
+  // Written by a kernel of its own, and not promised to another node.
+  bool can_move(ValueId id) const {
+    const NodeId producer = graph_.value(id).producer;
+    if (producer == kNoNode || home_[index(id)].has_value()) return false;
+    const Node& node = graph_.node(producer);
+    return node.op->part_offset == nullptr && !view_offset(graph_, node).has_value();
+  }
+
+  size_t add_buffer(size_t bytes, int step) {
+    result_.lifetimes.push_back({bytes, step, step});
+    result_.values.emplace_back();
+    result_.scratch_node.push_back(kNoNode);
+    last_of_buffer_.push_back(-1);
+    return result_.lifetimes.size() - 1;
+  }
+
+  void join(ValueId value, size_t buffer, size_t offset = 0) {
     result_.of_value[index(value)] = buffer;
+    result_.offset[index(value)] = offset;
     result_.values[buffer].push_back(value);
     const int end = static_cast<int>(schedule_.order.size()) - 1;
     int& last = result_.lifetimes[buffer].last;
     last = std::max(last, std::min(last_use_[index(value)], end));
-    last_of_buffer_.resize(result_.lifetimes.size(), -1);
     last_of_buffer_[buffer] = std::max(last_of_buffer_[buffer], last_use_[index(value)]);
   }
 
-  // Gives output 0 the bytes of an input where the operator is a view or may work in place.
-  bool share_input(const Node& node, int step) {
-    const ValueId output = node.outputs[0];
-    if (node.op->is_view) {
-      const ValueId root = result_.root[index(node.inputs[0])];
-      result_.root[index(output)] = root;
-      if (is_persistent(graph_.value(root).role)) return true;
-      result_.root[index(output)] = output;
-      join(output, result_.of_value[index(node.inputs[0])].value());
-      return true;
+  bool make_view(NodeId id) {
+    const Node& node = graph_.node(id);
+    const auto offset = view_offset(graph_, node);
+    if (!offset.has_value()) return false;
+    const size_t input = index(node.input(0)), output = index(node.output());
+    result_.elided[index(id)] = true;
+    if (is_persistent(graph_.value(result_.root[input]).role)) {
+      result_.root[output] = result_.root[input];
+      result_.offset[output] = result_.offset[input] + *offset;
+    } else {
+      join(node.output(), result_.of_value[input].value(), result_.offset[input] + *offset);
     }
+    return true;
+  }
+
+  void place_outputs(NodeId id, int step) {
+    const Node& node = graph_.node(id);
+    const std::vector<TensorType> types = types_of(graph_, node.inputs);
+    size_t scratch = 0;
+    if (node.op->scratch_bytes != nullptr) scratch = node.op->scratch_bytes(node, types, kernels_);
+    for (size_t j = 0; j < node.outputs.size(); ++j) {
+      const ValueId output = node.outputs[j];
+      if (const auto home = home_[index(output)]) {
+        auto& buffer = buffer_of_parts_[index(home->node)];
+        if (!buffer.has_value()) {
+          const ValueId whole = graph_.node(home->node).output();
+          buffer = add_buffer(graph_.value(whole).type.bytes(), step);
+        }
+        join(output, *buffer, home->offset);
+      } else if (j > 0 || !share_ || !share_input(node, types, step, scratch)) {
+        join(output, add_buffer(graph_.value(output).type.bytes(), step));
+      }
+    }
+    if (scratch > 0) {
+      result_.of_scratch[index(id)] = add_buffer(scratch, step);
+      result_.scratch_node.back() = id;
+    }
+  }
+
+  // Gives output 0 the bytes of an input, where the operator may work in place. Changes `scratch`
+  // where that takes more of it, or less.
+  bool share_input(const Node& node, InputTypes types, int step, size_t& scratch) {
+    const size_t bytes = graph_.value(node.output()).type.bytes();
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       if ((node.op->in_place >> i & 1) == 0) continue;
-      const ValueId input = node.inputs[i];
-      const auto buffer = result_.of_value[index(input)];
+      const auto buffer = result_.of_value[index(node.inputs[i])];
       if (!buffer.has_value() || last_of_buffer_[*buffer] > step) continue;
-      if (graph_.value(input).type.bytes() != graph_.value(output).type.bytes()) continue;
-      if (result_.lifetimes[*buffer].bytes != graph_.value(output).type.bytes()) continue;
-      join(output, *buffer);
+      if (types[i].bytes() != bytes || result_.lifetimes[*buffer].bytes != bytes) continue;
+      if (i == 0 && node.op->in_place_scratch != nullptr) {
+        const auto needed = node.op->in_place_scratch(node, types, kernels_);
+        if (!needed.has_value() || *needed >= bytes) continue;
+        scratch = *needed;
+      }
+      join(node.output(), *buffer);
       return true;
     }
     return false;
   }
 
-  void add_scratch(NodeId id, int step) {
-    const Node& node = graph_.node(id);
-    if (node.op->scratch_bytes == nullptr) return;
-    std::vector<TensorType> types;
-    for (const ValueId input : node.inputs) types.push_back(graph_.value(input).type);
-    const size_t bytes = node.op->scratch_bytes(node, types, kernels_);
-    if (bytes == 0) return;
-    result_.of_scratch[index(id)] = result_.lifetimes.size();
-    result_.lifetimes.push_back({bytes, step, step});
-    result_.values.emplace_back();
-    result_.scratch_node.push_back(id);
-    last_of_buffer_.resize(result_.lifetimes.size(), -1);
-  }
-
   const Graph& graph_;
   const Schedule& schedule_;
   const tt_kernels& kernels_;
+  const bool share_;
   Buffers result_;
   std::vector<int> last_use_, last_of_buffer_;
+  std::vector<std::optional<Home>> home_;               // by value
+  std::vector<std::optional<size_t>> buffer_of_parts_;  // by node
 };
 
 }  // namespace
 
-Buffers assign_buffers(const Graph& graph, const Schedule& schedule, const tt_kernels& kernels) {
-  return Assignment(graph, schedule, kernels).run();
+Buffers assign_buffers(const Graph& graph, const Schedule& schedule, const tt_kernels& kernels,
+                       bool share) {
+  return Assignment(graph, schedule, kernels, share).run();
 }
 
 }  // namespace tinytl

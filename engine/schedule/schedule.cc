@@ -21,7 +21,7 @@ std::vector<std::vector<NodeId>> users(const Graph& graph) {
   for (size_t v = 0; v < root.size(); ++v) root[v] = v;
   for (size_t n = 0; n < graph.nodes().size(); ++n) {
     const Node& node = graph.nodes()[n];
-    if (node.op->is_view) root[index(node.outputs[0])] = root[index(node.inputs[0])];
+    if (view_offset(graph, node)) root[index(node.outputs[0])] = root[index(node.inputs[0])];
     for (const ValueId input : node.inputs) {
       auto& list = result[root[index(input)]];
       const NodeId id{static_cast<uint32_t>(n)};

@@ -12,6 +12,10 @@ namespace tinytl {
 struct ScheduleOptions {
   // All update nodes behind all others, so that a step can run without them (accumulation).
   bool updates_last = false;
+  // False: the order of the graph, as near as updates_last allows. For comparisons.
+  bool reorder = true;
+  // False: every value in bytes of its own (assign_buffers). For comparisons.
+  bool share = true;
 };
 
 struct Schedule {
@@ -28,19 +32,24 @@ Schedule schedule(const Graph& graph, const ScheduleOptions& options = {});
 
 // Which values share bytes, and from when to when. Step i is node `order[i]`.
 //
-// A view (OpDef::is_view) is its input. An operator that may work in place (OpDef::in_place) does
-// so when nothing reads that input, or anything sharing its bytes, later. Inputs of the graph are
-// alive from step 0, outputs to the last step. Scratch is a buffer that lives for one step.
+// A view (OpDef::view_offset) is part of its input. Values that a node would only copy together
+// (OpDef::part_offset) are written where they belong. An operator that may work in place
+// (OpDef::in_place) does so when nothing reads that input, or anything sharing its bytes, later.
+// Inputs of the graph are alive from step 0, outputs to the last step. Scratch is a buffer that
+// lives for one step.
 struct Buffers {
   std::vector<Lifetime> lifetimes;                // what plan_memory places
   std::vector<std::optional<size_t>> of_value;    // buffer; empty: outside the arena, or unused
   std::vector<std::optional<size_t>> of_scratch;  // by node
-  std::vector<ValueId> root;  // by value: itself, or the persistent value it is a view of
+  std::vector<ValueId> root;   // by value: itself, or the persistent value it is a view of
+  std::vector<size_t> offset;  // by value: bytes from the start of its buffer, or of its root
+  std::vector<bool> elided;    // by node: its outputs are in place without running it
   // By buffer: the values in it in order of writing; empty for scratch. For reports.
   std::vector<std::vector<ValueId>> values;
   std::vector<NodeId> scratch_node;  // by buffer: the node whose scratch it is, or kNoNode
 };
 
-Buffers assign_buffers(const Graph& graph, const Schedule& schedule, const tt_kernels& kernels);
+Buffers assign_buffers(const Graph& graph, const Schedule& schedule, const tt_kernels& kernels,
+                       bool share = true);
 
 }  // namespace tinytl

@@ -3,6 +3,13 @@
 #include <algorithm>
 #include <random>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#endif
+
 namespace tinytl {
 namespace {
 
@@ -28,7 +35,9 @@ class Interpreter {
     }
     const auto steps = static_cast<int>(program_.schedule.order.size());
     for (int step = 0; step < steps; ++step) {
+      guard(step);
       run(program_.schedule.order[static_cast<size_t>(step)]);
+      ASAN_UNPOISON_MEMORY_REGION(arena_, program_.plan.arena_bytes);
       if (step + 1 < steps) poison(step);
     }
     std::vector<Bytes> outputs;
@@ -49,12 +58,21 @@ class Interpreter {
   std::byte* place(ValueId id) {
     if (memory_ == Memory::kUnshared) return allocate(graph_.value(id).type.bytes());
     const auto buffer = program_.buffers.of_value[index(id)];
-    return buffer.has_value() ? arena_ + program_.plan.offsets[*buffer] : nullptr;
+    if (!buffer.has_value()) return nullptr;
+    return arena_ + program_.plan.offsets[*buffer] + program_.buffers.offset[index(id)];
   }
 
   void run(NodeId id) {
     const Node& node = graph_.node(id);
-    if (node.op->is_view) {
+    if (memory_ == Memory::kPoisoned && program_.buffers.elided[index(id)]) {
+      const size_t output = index(node.output());
+      const ValueId root = program_.buffers.root[output];
+      addresses_[output] = is_persistent(graph_.value(root).role)
+                               ? addresses_[index(root)] + program_.buffers.offset[output]
+                               : place(node.output());
+      return;
+    }
+    if (node.op->forward == nullptr) {
       addresses_[index(node.outputs[0])] = addresses_[index(node.inputs[0])];
       return;
     }
@@ -74,6 +92,17 @@ class Interpreter {
                            : arena_ + program_.plan.offsets[*scratch]);
     }
     node.op->forward(node, args);
+  }
+
+  // Makes all but the live tensors unreadable while node `step` runs (AddressSanitizer).
+  void guard(int step) {
+    if (memory_ == Memory::kUnshared) return;
+    ASAN_POISON_MEMORY_REGION(arena_, program_.plan.arena_bytes);
+    for (size_t b = 0; b < program_.buffers.lifetimes.size(); ++b) {
+      const Lifetime& t = program_.buffers.lifetimes[b];
+      if (t.first > step || t.last < step) continue;
+      ASAN_UNPOISON_MEMORY_REGION(arena_ + program_.plan.offsets[b], t.bytes);
+    }
   }
 
   // Overwrites what no node after `step` may rely on.

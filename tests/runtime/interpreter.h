@@ -9,8 +9,10 @@
 namespace tinytl {
 
 enum class Memory {
-  kUnshared,  // every value and scratch in bytes of its own: what the graph means
-  kPoisoned,  // the plan's arena; after every node all bytes outside live tensors become NaN
+  kUnshared,  // every value and scratch in bytes of its own: what the graph means; for programs
+              // compiled without sharing
+  kPoisoned,  // the plan's arena; after every node all bytes outside live tensors become NaN, and
+              // while it runs they are unreadable to AddressSanitizer
 };
 
 using Bytes = std::vector<std::byte>;

@@ -27,7 +27,8 @@ Graph own(const Graph& graph) {
 
 // What a few steps leave: the outputs of each, and all parameters and state at the end.
 std::vector<Bytes> interpreted(const Graph& graph, const tt_kernels& kernels, Memory memory,
-                               const ScheduleOptions& options, int classes) {
+                               ScheduleOptions options, int classes) {
+  options.share = memory == Memory::kPoisoned;
   const Program program = compile(own(graph), kernels, options);
   std::vector<Bytes> trace;
   for (uint32_t step = 0; step < kSteps; ++step) {
@@ -132,7 +133,8 @@ TEST(Lifetimes, AShortLifetimeIsFound) {
   const Graph model = small_cnn(1);
   Program program = compile(own(model), tt_portable_kernels);
   const Inputs inputs = random_inputs(model, 5, 1);
-  const auto want = interpret(program, tt_portable_kernels, Memory::kUnshared, inputs);
+  const Program plain = compile(own(model), tt_portable_kernels, {.share = false});
+  const auto want = interpret(plain, tt_portable_kernels, Memory::kUnshared, inputs);
   size_t found = 0, shortened = 0;
   for (Lifetime& t : program.buffers.lifetimes) {
     if (t.last == t.first) continue;

@@ -31,7 +31,7 @@ size_t position(const Schedule& s, NodeId node) {
 // The persistent value an input is, itself or through views; else the value.
 ValueId root_of(const Graph& graph, ValueId id) {
   const NodeId producer = graph.value(id).producer;
-  if (producer == kNoNode || !graph.node(producer).op->is_view) return id;
+  if (producer == kNoNode || !view_offset(graph, graph.node(producer))) return id;
   return root_of(graph, graph.node(producer).inputs[0]);
 }
 
