@@ -5,7 +5,8 @@ set -euo pipefail
 
 run=(cmake ninja-build g++ libprotobuf-dev protobuf-compiler libonnx-dev libhwy-dev libcli11-dev
      libfmt-dev nlohmann-json3-dev libjpeg-dev libpng-dev zlib1g-dev python3 dataset-fashion-mnist)
-test=(libgtest-dev libgmock-dev libeigen3-dev libbenchmark-dev libonnx-testdata clang-format git)
+test=(libgtest-dev libgmock-dev libeigen3-dev libbenchmark-dev libonnx-testdata clang-format git
+      coinor-cbc)
 
 packages=("${run[@]}")
 [ "${1:-run}" = test ] && packages+=("${test[@]}")

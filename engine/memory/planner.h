@@ -25,28 +25,34 @@ struct MemoryPlan {
   }
 };
 
-// Bytes alive at the fullest step, each tensor rounded up to `alignment`.
+// Bytes alive at the fullest step, each tensor rounded up to `alignment` (a power of two). Of
+// several such steps the first. Cheap enough to be asked for thousands of orders: O(n + steps).
 struct LiveBound {
   size_t bytes = 0;
   int step = 0;
 };
-LiveBound live_bytes_bound(std::span<const Lifetime> tensors, size_t alignment);
+LiveBound live_bytes_bound(std::span<const Lifetime> tensors, size_t alignment = 64);
+
+// Tensors and steps that plan_memory may look at: half a second where it needs all of it.
+inline constexpr size_t kSearchEffort = 100'000'000;
 
 // Places every tensor in one arena.
 //
 // Tensors alive at the same step never share a byte, and every offset is a multiple of `alignment`.
-// Greedy: tensors in an order, each into the smallest gap that fits between those already placed
-// and alive with it. Several orders are tried (by size, by size times duration, by duration, by the
-// live bytes around them; Pisarchyk & Lee, arXiv:2001.03288), best kept, stopping at the lower
-// bound. Not optimal: the problem is NP-hard; `gap()` says how far it can be. O(orders * n^2) worst
-// case.
+// Greedy placement in several orders, stopping at the lower bound, which is where training graphs
+// end; O(n^2). Only if a gap is left, an exact search at the bound, then at heights between the
+// bound and the best plan known, until the plan is proven minimal or `search_effort` is used up (0:
+// greedy placement alone). The effort is counted, not timed: the same tensors have the same plan on
+// every machine. The problem is NP-hard; `gap()` says how far from minimal a plan can be at most.
 //
-// Throws std::invalid_argument if `alignment` is not a power of two or some last < first.
-MemoryPlan plan_memory(std::span<const Lifetime> tensors, size_t alignment = 64);
+// Throws std::invalid_argument if `alignment` is not a power of two, some last < first or first <
+// 0.
+MemoryPlan plan_memory(std::span<const Lifetime> tensors, size_t alignment = 64,
+                       size_t search_effort = kSearchEffort);
 
 // Straight from the definition, sharing no code with the planner: empty if the plan is right, else
-// one line that names the first two tensors which share bytes while both alive (or the one that
-// leaves the arena or is misaligned). O(n^2).
+// one line that names two tensors which share bytes while both alive (or the one that leaves the
+// arena or is misaligned). O(n log n).
 std::string check_plan(std::span<const Lifetime> tensors, const MemoryPlan& plan,
                        size_t alignment = 64);
 

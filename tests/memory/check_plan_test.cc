@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <random>
+
+#include "bench/hard_instances.h"
 #include "engine/memory/planner.h"
 
 namespace tinytl {
@@ -58,6 +61,51 @@ TEST(CheckPlan, SeesAMissingTensor) {
 TEST(CheckPlan, ATensorOfZeroBytesSharesNothing) {
   const std::vector<Lifetime> tensors{{256, 0, 2}, {0, 1, 1}};
   EXPECT_EQ(check_plan(tensors, plan_of({0, 64}, 256)), "");
+}
+
+TEST(CheckPlan, SeesATensorSoFarOutThatItsEndWrapsAround) {
+  EXPECT_THAT(check_plan(kThree, plan_of({0, SIZE_MAX - 63, 0}, 192)),
+              HasSubstr("tensor 1 leaves"));
+}
+
+TEST(CheckPlan, SeesTwoTensorsAtOneOffset) {
+  const std::vector<Lifetime> tensors{{64, 0, 5}, {128, 1, 1}, {64, 2, 5}};
+  EXPECT_EQ(check_plan(tensors, plan_of({0, 64, 64}, 192)), "");
+  EXPECT_THAT(check_plan(tensors, plan_of({0, 64, 0}, 192)),
+              testing::AllOf(HasSubstr("tensor 2"), HasSubstr("tensor 0")));
+}
+
+// From the definition, every pair.
+bool some_pair_overlaps(const std::vector<Lifetime>& t, const std::vector<size_t>& offsets) {
+  for (size_t i = 0; i < t.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      const bool same_time = t[i].first <= t[j].last && t[j].first <= t[i].last;
+      if (same_time && offsets[i] < offsets[j] + t[j].bytes &&
+          offsets[j] < offsets[i] + t[i].bytes) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+TEST(CheckPlan, AgreesWithEveryPairOnPlansWithOneTensorMoved) {
+  std::mt19937 random(1);
+  int wrong = 0;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const auto tensors = random_lifetimes({40, 30, 10, 30}, seed);
+    const MemoryPlan plan = plan_memory(tensors);
+    for (int trial = 0; trial < 50; ++trial) {
+      SCOPED_TRACE(testing::Message() << "seed " << seed << ", trial " << trial);
+      const size_t tensor = random() % tensors.size();
+      MemoryPlan moved = plan;
+      moved.offsets[tensor] = random() % ((plan.arena_bytes - tensors[tensor].bytes) / 64 + 1) * 64;
+      const bool overlaps = some_pair_overlaps(tensors, moved.offsets);
+      wrong += overlaps;
+      EXPECT_EQ(check_plan(tensors, moved) != "", overlaps);
+    }
+  }
+  EXPECT_GT(wrong, 500);
 }
 
 }  // namespace
