@@ -8,9 +8,9 @@ Program compile(Graph graph, const tt_kernels& kernels, const ScheduleOptions& o
   verify(graph);
   Program program;
   program.graph = std::move(graph);
-  program.schedule = schedule(program.graph, options);
+  program.schedule = schedule(program.graph, options, &kernels);
   program.buffers = assign_buffers(program.graph, program.schedule, kernels, options.share);
-  program.plan = plan_memory(program.buffers.lifetimes);
+  program.plan = plan_memory(program.buffers.lifetimes, 64, options.placement_effort);
   TT_ASSERT(check_plan(program.buffers.lifetimes, program.plan).empty());
   return program;
 }

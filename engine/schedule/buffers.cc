@@ -152,6 +152,7 @@ class Assignment {
       const auto buffer = result_.of_value[index(node.inputs[i])];
       if (!buffer.has_value() || last_of_buffer_[*buffer] > step) continue;
       if (types[i].bytes() != bytes || result_.lifetimes[*buffer].bytes != bytes) continue;
+      if (reads_otherwise(node, types, i, *buffer)) continue;
       if (i == 0 && node.op->in_place_scratch != nullptr) {
         const auto needed = node.op->in_place_scratch(node, types, kernels_);
         if (!needed.has_value() || *needed >= bytes) continue;
@@ -159,6 +160,15 @@ class Assignment {
       }
       join(node.output(), *buffer);
       return true;
+    }
+    return false;
+  }
+
+  // Another input lies in the same buffer, and not element for element as input `i` does.
+  bool reads_otherwise(const Node& node, InputTypes types, size_t i, size_t buffer) const {
+    for (size_t j = 0; j < node.inputs.size(); ++j) {
+      if (j == i || result_.of_value[index(node.inputs[j])] != buffer) continue;
+      if ((node.op->in_place >> j & 1) == 0 || types[j].bytes() != types[i].bytes()) return true;
     }
     return false;
   }

@@ -1,126 +1,148 @@
 #include "engine/schedule/schedule.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "engine/ops/passes.h"
+#include "engine/schedule/order.h"
 
 namespace tinytl {
 namespace {
 
-bool mutates(const Node& node, ValueId value) {
-  for (size_t i = 0; i < node.inputs.size(); ++i) {
-    if (node.inputs[i] == value && (node.op->mutates >> i & 1) != 0) return true;
-  }
-  return false;
-}
+using Order = std::vector<uint32_t>;
 
-// The nodes that read each value or a view of it, in node order.
-std::vector<std::vector<NodeId>> users(const Graph& graph) {
-  std::vector<std::vector<NodeId>> result(graph.values().size());
-  std::vector<size_t> root(graph.values().size());
-  for (size_t v = 0; v < root.size(); ++v) root[v] = v;
-  for (size_t n = 0; n < graph.nodes().size(); ++n) {
-    const Node& node = graph.nodes()[n];
-    if (view_offset(graph, node)) root[index(node.outputs[0])] = root[index(node.inputs[0])];
-    for (const ValueId input : node.inputs) {
-      auto& list = result[root[index(input)]];
-      const NodeId id{static_cast<uint32_t>(n)};
-      if (list.empty() || list.back() != id) list.push_back(id);
-    }
-  }
-  return result;
-}
+struct OrderWithBorder {
+  Order order;
+  size_t first_update = 0;
+};
 
-// Who must run before whom: producers before readers, and around every overwriting of a value the
-// order of the graph.
-class Dependencies {
+// Goes through a graph in its order, except that some nodes run as soon as they can and others when
+// they are needed.
+class ListScheduler {
  public:
-  explicit Dependencies(const Graph& graph)
-      : successors_(graph.nodes().size()), waiting_for_(graph.nodes().size(), 0) {
-    const auto readers_of = readers(graph), users_of = users(graph);
-    for (size_t v = 0; v < graph.values().size(); ++v) {
-      const NodeId producer = graph.values()[v].producer;
-      if (producer != kNoNode) {
-        for (const NodeId reader : readers_of[v]) add(producer, reader);
-      }
-      const auto& list = users_of[v];
-      const ValueId value{static_cast<uint32_t>(v)};
-      for (size_t i = 0; i < list.size(); ++i) {
-        for (size_t j = 0; j < i; ++j) {
-          if (mutates(graph.node(list[i]), value) || mutates(graph.node(list[j]), value)) {
-            add(list[j], list[i]);
-          }
-        }
-      }
-    }
-  }
+  ListScheduler(const Graph& graph, const Precedence& precedence, const ScheduleOptions& options)
+      : graph_(graph), precedence_(precedence), options_(options) {}
 
-  bool ready(NodeId node) const { return waiting_for_[index(node)] == 0; }
-  // Marks `node` as run; returns the nodes that became ready by it, in graph order.
-  std::vector<NodeId> finish(NodeId node) {
-    std::vector<NodeId> freed;
-    for (const NodeId s : successors_[index(node)]) {
-      if (--waiting_for_[index(s)] == 0) freed.push_back(s);
+  // Runs updates and nodes that condense as soon as they can; with `lazy`, also recomputation and
+  // nodes that read persistent values only when somebody needs them.
+  OrderWithBorder run(bool eager, bool lazy) {
+    const size_t count = graph_.nodes().size();
+    eager_.assign(count, false);
+    lazy_.assign(count, false);
+    for (size_t n = 0; n < count; ++n) {
+      eager_[n] = eager && is_eager(graph_.nodes()[n]);
+      lazy_[n] = lazy && !eager_[n] && is_lazy(graph_.nodes()[n]);
     }
-    std::sort(freed.begin(), freed.end());
-    return freed;
+    waiting_for_.resize(count);
+    for (size_t n = 0; n < count; ++n) waiting_for_[n] = precedence_.before[n].size();
+    done_.assign(count, false);
+    order_.clear();
+    run_all(/*late=*/false);
+    const size_t first_update = order_.size();
+    run_all(/*late=*/true);
+    TT_ASSERT(order_.size() == count);
+    return {std::move(order_), first_update};
   }
 
  private:
-  void add(NodeId before, NodeId after) {
-    successors_[index(before)].push_back(after);
-    ++waiting_for_[index(after)];
+  bool is_late(uint32_t n) const {
+    return options_.updates_last && graph_.nodes()[n].phase == Phase::kUpdate;
   }
-  std::vector<std::vector<NodeId>> successors_;
-  std::vector<int> waiting_for_;
+
+  bool is_eager(const Node& node) const {
+    if (node.phase == Phase::kUpdate) return !options_.updates_last;
+    if (node.op->mutates != 0) return true;  // accumulation of a gradient
+    return condenses_forward_values(graph_, node);
+  }
+
+  bool is_lazy(const Node& node) const {
+    if (node.op->mutates != 0) return false;
+    if (node.phase == Phase::kRecompute) return true;
+    return std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) {
+      const Value& value = graph_.value(id);
+      return is_persistent(value.role) ||
+             (value.producer != kNoNode && lazy_[index(value.producer)] &&
+              graph_.node(value.producer).phase != Phase::kRecompute);
+    });
+  }
+
+  void run_all(bool late) {
+    for (const bool only_asked : {true, false}) {
+      for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
+        if (done_[n] || is_late(n) != late || (only_asked && lazy_[n])) continue;
+        if (eager_[n] && waiting_for_[n] > 0) continue;  // its last predecessor will run it
+        require(n);
+      }
+    }
+  }
+
+  // Runs what `node` waits for, in the order of the graph, then `node`.
+  void require(uint32_t node) {
+    Order stack{node};
+    while (!stack.empty()) {
+      const uint32_t top = stack.back();
+      const auto& before = precedence_.before[top];
+      uint32_t missing = UINT32_MAX;
+      for (const uint32_t n : before) {
+        if (!done_[n]) missing = std::min(missing, n);
+      }
+      if (missing != UINT32_MAX) {
+        stack.push_back(missing);
+        continue;
+      }
+      stack.pop_back();
+      if (!done_[top]) run_with_eager_readers(top);
+    }
+  }
+
+  void run_with_eager_readers(uint32_t first) {
+    Order stack{first}, ready;
+    while (!stack.empty()) {
+      const uint32_t node = stack.back();
+      stack.pop_back();
+      done_[node] = true;
+      order_.push_back(node);
+      ready.clear();
+      for (const uint32_t n : precedence_.after[node]) {
+        if (--waiting_for_[n] == 0 && eager_[n]) ready.push_back(n);
+      }
+      std::sort(ready.begin(), ready.end(), std::greater<>());
+      stack.insert(stack.end(), ready.begin(), ready.end());
+    }
+  }
+
+  const Graph& graph_;
+  const Precedence& precedence_;
+  const ScheduleOptions& options_;
+  std::vector<bool> eager_, lazy_, done_;
+  std::vector<size_t> waiting_for_;
+  Order order_;
 };
 
-// Runs as soon as it can rather than in graph order.
-bool is_eager(const Graph& graph, const Node& node, const ScheduleOptions& options) {
-  if (node.phase == Phase::kUpdate) return !options.updates_last;
-  if (node.op->mutates != 0) return true;  // accumulation of a gradient
-  return condenses_forward_values(graph, node);
+Schedule schedule_of(const Order& order, size_t first_update) {
+  Schedule result{.order = {}, .first_update = first_update};
+  result.order.reserve(order.size());
+  for (const uint32_t n : order) result.order.push_back(NodeId{n});
+  return result;
 }
 
 }  // namespace
 
-Schedule schedule(const Graph& graph, const ScheduleOptions& options) {
-  Dependencies dependencies(graph);
-  const size_t count = graph.nodes().size();
-  std::vector<bool> eager(count), done(count, false);
-  for (size_t n = 0; n < count; ++n) eager[n] = is_eager(graph, graph.nodes()[n], options);
-
-  Schedule result;
-  result.order.reserve(count);
-  const auto run = [&](NodeId first) {
-    std::vector<NodeId> stack{first};
-    while (!stack.empty()) {
-      const NodeId node = stack.back();
-      stack.pop_back();
-      TT_ASSERT(!done[index(node)]);
-      done[index(node)] = true;
-      result.order.push_back(node);
-      const std::vector<NodeId> freed = dependencies.finish(node);
-      for (size_t i = freed.size(); i-- > 0;) {
-        if (eager[index(freed[i])]) stack.push_back(freed[i]);
-      }
-    }
-  };
-  const auto run_all = [&](bool updates) {
-    for (size_t n = 0; n < count; ++n) {
-      const NodeId id{static_cast<uint32_t>(n)};
-      const bool is_late = options.updates_last && graph.nodes()[n].phase == Phase::kUpdate;
-      if (done[n] || is_late != updates) continue;
-      if (eager[n] && !dependencies.ready(id)) continue;  // its last predecessor will run it
-      TT_ASSERT(dependencies.ready(id));
-      run(id);
-    }
-  };
-  run_all(/*updates=*/false);
-  result.first_update = result.order.size();
-  run_all(/*updates=*/true);
-  TT_ASSERT(result.order.size() == count);
-  return result;
+Schedule schedule(const Graph& graph, const ScheduleOptions& options, const tt_kernels* kernels) {
+  Precedence precedence(graph);
+  precedence.keep_recomputation_late(graph);
+  ListScheduler scheduler(graph, precedence, options);
+  if (!options.reorder) {
+    const OrderWithBorder plain = scheduler.run(/*eager=*/false, /*lazy=*/false);
+    return schedule_of(plain.order, plain.first_update);
+  }
+  const OrderModel model(graph, kernels == nullptr ? *tt_best_kernels() : *kernels);
+  const auto peak = [&](const Order& order) { return peak_of(profile_of(model, order)).bytes; };
+  OrderWithBorder best = scheduler.run(/*eager=*/true, /*lazy=*/true);
+  OrderWithBorder prompt = scheduler.run(/*eager=*/true, /*lazy=*/false);
+  if (peak(prompt.order) < peak(best.order)) best = std::move(prompt);
+  return schedule_of(lower_peak(model, precedence, std::move(best.order), best.first_update),
+                     best.first_update);
 }
 
 }  // namespace tinytl

@@ -16,6 +16,8 @@ struct ScheduleOptions {
   bool reorder = true;
   // False: every value in bytes of its own (assign_buffers). For comparisons.
   bool share = true;
+  // Of plan_memory: 0 for plans that are only compared, greedy and fast.
+  size_t placement_effort = kSearchEffort;
 };
 
 struct Schedule {
@@ -23,12 +25,18 @@ struct Schedule {
   size_t first_update = 0;  // with updates_last: index into `order`; else order.size()
 };
 
-// A valid order. Forward and backward nodes keep the order of the graph, except that
+// A valid order with a small peak of live bytes, as assign_buffers and live_bytes_bound count them.
+//
+// Starts from the order of the graph, where
 //  - an update runs as soon as its gradient exists and nobody still reads the old parameter,
 //  - a node of the backward pass that reads forward values only and writes less than it reads (a
-//  bit
-//    mask, an argmax) runs at once, so that what it reads can go.
-Schedule schedule(const Graph& graph, const ScheduleOptions& options = {});
+//    bit mask, an argmax) runs at once, so that what it reads can go,
+//  - recomputation, and nodes that read persistent values only, wait until they are needed;
+// and moves nodes where that makes the fullest step smaller (lower_peak in order.h). Deterministic.
+// `kernels`, whose scratch counts: tt_best_kernels() unless given. A millisecond or two for
+// hundreds of nodes; quadratic in the overwritings of one value by its readers, else about linear.
+Schedule schedule(const Graph& graph, const ScheduleOptions& options = {},
+                  const tt_kernels* kernels = nullptr);
 
 // Which values share bytes, and from when to when. Step i is node `order[i]`.
 //

@@ -63,6 +63,18 @@ TEST_F(BuffersTest, NotInPlaceOverAnInputOfAnotherSize) {
   EXPECT_EQ(buffer(b, y), buffer(b, x));
 }
 
+TEST_F(BuffersTest, NotInPlaceWhereAnotherInputIsAPartOfThatOne) {
+  const ValueId x = input();
+  const ValueId row =
+      emit(g_, kSlice, "slice", {x},
+           {{"starts", Shape{0, 0}}, {"sizes", Shape{1, 3}}, {"steps", Shape{1, 1}}});
+  const ValueId y = emit(g_, kAdd, "add", {x, row});
+  g_.outputs = {y};
+  const Buffers b = buffers_of(g_);
+  EXPECT_EQ(buffer(b, row), buffer(b, x));
+  EXPECT_NE(buffer(b, y), buffer(b, x));
+}
+
 TEST_F(BuffersTest, NotInPlaceOverAParameter) {
   const ValueId w = add_weight(g_, "w", {2, 3}), y = tanh(w);
   g_.outputs = {y};
