@@ -6,6 +6,7 @@
 #include "autodiff/choose_saves.h"
 #include "engine/ops/op_table.h"
 #include "engine/ops/passes.h"
+#include "engine/schedule/fuse_accumulate.h"
 
 namespace tinytl {
 namespace {
@@ -173,9 +174,10 @@ GradientGraph differentiate(const Graph& model, const Loss& loss, const UpdateSc
   std::stable_sort(result.gradients.begin(), result.gradients.end(), computed_first);
 
   prefer_kept_values_to_masks(graph);
-  // Gradients are outputs only for as long as prune must not take them for unread.
+  // Gradients are outputs only for as long as the rewrites must not take them for unread.
   const std::vector<ValueId> outputs = graph.outputs;
   for (const ParameterGradient& g : result.gradients) graph.outputs.push_back(g.gradient);
+  fuse_accumulate(graph);
   std::vector<ValueId> ids;
   graph = prune(graph, &ids);
   remap(result, ids);
@@ -213,7 +215,7 @@ std::vector<ValueId> saved_values(const Graph& graph) {
     return value.producer != kNoNode && graph.node(value.producer).phase == Phase::kForward;
   };
   for (const Node& node : graph.nodes()) {
-    if (node.phase != Phase::kBackward) continue;
+    if (node.phase != Phase::kBackward && node.phase != Phase::kRecompute) continue;
     const bool condenses = condenses_forward_values(graph, node);
     for (const ValueId id : condenses ? node.outputs : node.inputs) {
       saved[index(id)] = saved[index(id)] || condenses || is_forward(id);

@@ -15,7 +15,7 @@ ENGINE = {  # engine/ has layers of its own
 }
 ALL_ENGINE = list(ENGINE)
 ALLOWED = ENGINE | {
-    "autodiff": ["engine/graph", "engine/ops", "engine/kernels"],
+    "autodiff": ["engine/graph", "engine/ops", "engine/kernels", "engine/schedule"],
     "optim": ALL_ENGINE + ["autodiff"],
     "tinytl/data": ["engine/graph"],
     "tinytl/methods": ALL_ENGINE + ["autodiff", "optim", "tinytl/data"],

@@ -16,7 +16,8 @@
 extern "C" {
 #endif
 
-// c[m,n] = a[m,k] . b[k,n] + bias[n], or c += a . b if `accumulate` (bias is then null).
+// c[m,n] = a[m,k] . b[k,n] + bias[n]; with `accumulate` this is added to c. Where k is at most 256
+// the bits are then those of the product by itself and `add`.
 // Element (i,j) of a is a[i * a_row + j * a_col], of b is b[i * b_row + j * b_col];
 // of c is c[i * c_row + j]. One kernel serves a layer's three directions by its strides.
 typedef struct {

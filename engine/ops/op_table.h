@@ -11,6 +11,7 @@
   X(kConv2d)                          \
   X(kConv2dGradInput)                 \
   X(kConv2dGradWeight)                \
+  X(kPointwiseAccumulate)             \
   X(kDepthwiseConv2d)                 \
   X(kDepthwiseConv2dGradInput)        \
   X(kDepthwiseConv2dGradWeight)       \

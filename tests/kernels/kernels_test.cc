@@ -79,15 +79,14 @@ void check_gemm(const tt_kernels& kernels, const GemmCase& t, Random& random) {
 TEST_P(Kernels, GemmOfRandomShapes) {
   Random random(1);
   for (int trial = 0; trial < 300 && !HasFatalFailure(); ++trial) {
-    const bool accumulate = random.integer(0, 3) == 0;
     check_gemm(kernels(),
                {.m = random.integer(1, 50),
                 .n = random.pick({random.integer(1, 40), random.integer(1, 160)}),
                 .k = random.integer(1, 70),
                 .a_transposed = random.integer(0, 1) == 1,
                 .b_transposed = random.integer(0, 1) == 1,
-                .bias = !accumulate && random.integer(0, 1) == 1,
-                .accumulate = accumulate,
+                .bias = random.integer(0, 1) == 1,
+                .accumulate = random.integer(0, 3) == 0,
                 .gap = random.pick({0, 3})},
                random);
   }
@@ -99,6 +98,7 @@ TEST_P(Kernels, GemmOfSeveralBlocks) {
     for (const bool b_transposed : {false, true}) {
       check_gemm(kernels(), {205, 33, 600, a_transposed, b_transposed, true, false}, random);
       check_gemm(kernels(), {9, 300, 257, a_transposed, b_transposed, false, true}, random);
+      check_gemm(kernels(), {9, 70, 520, a_transposed, b_transposed, true, true}, random);
       check_gemm(kernels(), {3, 8, 5000, a_transposed, b_transposed, false, false}, random);
     }
   }
@@ -108,7 +108,40 @@ TEST_P(Kernels, GemmOfNothingIsTheBias) {
   Random random(3);
   check_gemm(kernels(), {5, 19, 0, false, false, true, false}, random);
   check_gemm(kernels(), {5, 19, 0, false, true, false, true}, random);
+  check_gemm(kernels(), {5, 19, 0, false, false, true, true}, random);
   check_gemm(kernels(), {0, 19, 4, false, false, true, false}, random);
+}
+
+// What lets a residual sum be fused without a change of bits.
+TEST_P(Kernels, GemmAccumulatesFinishedSums) {
+  Random random(9);
+  for (int trial = 0; trial < 100 && !HasFailure(); ++trial) {
+    const int32_t m = random.integer(1, 30), n = random.integer(1, 150), k = random.integer(1, 256);
+    const bool b_transposed = random.integer(0, 1) == 1;
+    const Buffer a = random.buffer(m * k), b = random.buffer(k * n), bias = random.buffer(n);
+    const Buffer start = random.buffer(m * n);
+    Buffer sum = start, product(m * n);
+    tt_gemm g{.m = m,
+              .n = n,
+              .k = k,
+              .a = a.get(),
+              .a_row = k,
+              .a_col = 1,
+              .b = b.get(),
+              .b_row = b_transposed ? 1 : n,
+              .b_col = b_transposed ? k : 1,
+              .bias = random.integer(0, 1) == 1 ? bias.get() : nullptr,
+              .c = product.get(),
+              .c_row = n,
+              .accumulate = 0};
+    Buffer scratch = scratch_of(kernels().gemm_scratch_bytes(&g));
+    kernels().gemm(&g, scratch.get());
+    kernels().add(product.get(), start.get(), m * n, product.get());
+    g.c = sum.get();
+    g.accumulate = 1;
+    kernels().gemm(&g, scratch.get());
+    EXPECT_TRUE(sum == product) << "m " << m << " n " << n << " k " << k;
+  }
 }
 
 // Micro-batches must not change results.

@@ -42,6 +42,21 @@ void add_convolutions(Cases& cases) {
   add("Conv2dStrideBeyondKernel", {1, 7, 7, 2}, {2, 2, 2, 3}, conv({3, 3}, {0, 0, 0, 0}));
 }
 
+void add_pointwise_accumulate(Cases& cases) {
+  const auto add = [&](const char* label, Shape acc, Shape a, Shape w, int64_t transposed,
+                       bool bias) {
+    const int64_t channels = acc.back();
+    OpCase c{
+        label, &kPointwiseAccumulate, {f32(acc), f32(a), f32(w)}, {{"transposed", transposed}}};
+    if (bias) c.inputs.push_back(f32({channels}));
+    cases.push_back(std::move(c));
+  };
+  add("PointwiseAccumulate", {2, 3, 2, 5}, {2, 3, 2, 7}, {1, 1, 7, 5}, 0, true);
+  add("PointwiseAccumulateNoBias", {1, 3, 3, 4}, {1, 3, 3, 2}, {1, 1, 2, 4}, 0, false);
+  add("PointwiseAccumulateTransposed", {2, 3, 2, 5}, {2, 3, 2, 7}, {1, 1, 5, 7}, 1, false);
+  add("PointwiseAccumulateTransposedBias", {1, 2, 2, 3}, {1, 2, 2, 6}, {1, 1, 3, 6}, 1, true);
+}
+
 void add_depthwise(Cases& cases) {
   const auto add = [&](const char* label, Shape x, Shape w, Attributes attributes,
                        bool bias = true) {
@@ -326,6 +341,7 @@ void add_shapes(Cases& cases) {
 Cases make_cases() {
   Cases cases;
   add_convolutions(cases);
+  add_pointwise_accumulate(cases);
   add_depthwise(cases);
   add_products(cases);
   add_arithmetic(cases);
