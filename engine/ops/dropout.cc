@@ -4,6 +4,8 @@
 // step. The backward pass draws the same numbers again, so nothing is saved: dx = Dropout(dy,
 // seed).
 
+#include "engine/ops/dropout.h"
+
 #include "engine/ops/op_helpers.h"
 #include "engine/ops/op_table.h"
 
@@ -22,6 +24,8 @@ OutputTypes infer(const Node& node, InputTypes in) {
 
 // SplitMix64 (Steele, Lea & Flood, OOPSLA 2014). The same as mix_bits of tinytl/data/random.h,
 // which lies above this layer; what a mask is must not change with how data are drawn.
+constexpr uint64_t kGolden = 0x9e3779b97f4a7c15ull;  // 2^64 / golden ratio
+
 uint64_t mix(uint64_t z) {
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
@@ -36,7 +40,7 @@ void forward(const Node& node, const KernelArgs& t) {
                         static_cast<uint32_t>(t.i32(kSeed)[1]);
   const int64_t n = t.out_type().elements();
   for (int64_t i = 0; i < n; ++i) {
-    const uint64_t hash = mix(seed + 0x9e3779b97f4a7c15ull * static_cast<uint64_t>(i + 1));
+    const uint64_t hash = mix(seed + kGolden * static_cast<uint64_t>(i + 1));
     const bool keep = static_cast<uint32_t>(hash >> 32) >= threshold;
     t.out_f32()[i] = keep ? t.f32(kX)[i] * keep_scale : 0.0f;
   }
@@ -48,6 +52,10 @@ void vjp(GradBuilder& grad) {
 }
 
 }  // namespace
+
+uint64_t dropout_seed_from(uint64_t seed, int64_t first) {
+  return seed + kGolden * static_cast<uint64_t>(first);
+}
 
 const OpDef kDropout{
     .name = "Dropout", .infer = infer, .forward = forward, .vjp = vjp, .in_place = 1};

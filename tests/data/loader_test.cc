@@ -108,6 +108,57 @@ TEST_F(LoaderTest, TimingAndQueueLengthChangeNothing) {
   EXPECT_NE(run(longer, 3), batches);
 }
 
+// The samples of a step, whatever batches it comes in, and wherever the loader starts.
+TEST_F(LoaderTest, SmallerBatchesAreTheSameSamples) {
+  write_file(root_ / "train/a/img_1.jpg", {0xFF, 0xD8, 0xFF, 0, 0});
+  for (const int first_step : {0, 2}) {
+    LoaderOptions o = options();
+    o.batch_size = 8;  // two steps of 23 samples; seven are left over
+    o.first_batch = first_step;
+    const std::vector<Content> steps = run(o, 3);
+    for (const int size : {1, 2, 4}) {
+      o.batch_size = size;
+      o.step_batches = 8 / size;
+      o.first_batch = first_step * o.step_batches;
+      const std::vector<Content> parts = run(o, 3);
+      ASSERT_EQ(parts.size(), steps.size() * static_cast<size_t>(o.step_batches));
+      for (size_t i = 0; i < steps.size(); ++i) {
+        Content joined = steps[i];
+        std::get<2>(joined).clear(), std::get<3>(joined).clear(), std::get<4>(joined).clear();
+        for (int p = 0; p < o.step_batches; ++p) {
+          const Content& part = parts[i * static_cast<size_t>(o.step_batches) + p];
+          EXPECT_EQ(std::get<0>(part), std::get<0>(joined));
+          const auto append = [](auto& to, const auto& from) {
+            to.insert(to.end(), from.begin(), from.end());
+          };
+          append(std::get<2>(joined), std::get<2>(part));
+          append(std::get<3>(joined), std::get<3>(part));
+          append(std::get<4>(joined), std::get<4>(part));
+        }
+        EXPECT_EQ(joined, steps[i]) << size << " in step " << i;
+      }
+    }
+  }
+}
+
+TEST_F(LoaderTest, TheFrontStaysUntilItIsPopped) {
+  const std::vector<Content> batches = run(options(), 2);
+  LoaderOptions o = options();
+  o.prefetch = 1;
+  o.end_epoch = 2;
+  Loader loader(*data_.train, o);
+  size_t at = 0;
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    while (const Batch* const batch = loader.front()) {
+      EXPECT_EQ(loader.front(), batch);
+      EXPECT_EQ(content(*batch), batches.at(at++));
+      loader.pop();
+    }
+  }
+  EXPECT_EQ(at, batches.size());
+  EXPECT_EQ(loader.front(), nullptr);
+}
+
 TEST_F(LoaderTest, EpochsDiffer) {
   const std::vector<Content> batches = run(options(), 2);
   EXPECT_NE(std::get<4>(batches[0]), std::get<4>(batches[5]));

@@ -90,13 +90,7 @@ TEST(Session, AccumulationEqualsABiggerBatch) {
   for (int update = 0; update < 3; ++update) {
     whole.session->train_step(all, {}, {0.1, 0.1}, 1);
     for (int part = 0; part < 3; ++part) {
-      Batch some = all;
-      const size_t values = all.pixels.size() / 3;
-      const auto begin = all.pixels.begin() + static_cast<ptrdiff_t>(values) * part;
-      some.pixels.assign(begin, begin + static_cast<ptrdiff_t>(values));
-      some.labels.assign(all.labels.begin() + 4 * part, all.labels.begin() + 4 * part + 4);
-      some.count = 4;
-      parts.session->train_step(some, {}, {0.1, 0.1}, 1);
+      parts.session->train_step(part_of(all, 4 * part, 4), {}, {0.1, 0.1}, 1);
     }
   }
   EXPECT_EQ(whole.session->updates, 3);

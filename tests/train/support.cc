@@ -87,11 +87,15 @@ Prepared finish(Graph imported, const FittedClassifier& network, const Loss& los
                 const Recipe& recipe) {
   const FittedClassifier form =
       recipe.dropout > 0 ? with_dropout(network, recipe.dropout) : network;
+  const int64_t parts = recipe.micro_batch == 0 ? 1 : recipe.batch / recipe.micro_batch;
+  OptimizerOptions optimizer = recipe.optimizer;
+  optimizer.accumulation_steps *= static_cast<int>(parts);
   TrainingGraph training = append_updates(
       differentiate(form.graph, loss, make_scheme(form.graph, recipe.update, form.parameters)),
-      recipe.optimizer);
+      optimizer);
   Prepared result{.imported = std::move(imported), .info = {}, .session = nullptr};
-  result.session = std::make_unique<Session>(std::move(training), network.graph, loss);
+  result.session = std::make_unique<Session>(std::move(training), network.graph, loss,
+                                             SessionOptions{.micro_batches = parts});
   result.info.model_fingerprint = fingerprint(result.imported);
   result.info.update = name_of(recipe.update);
   return result;
@@ -100,7 +104,9 @@ Prepared finish(Graph imported, const FittedClassifier& network, const Loss& los
 }  // namespace
 
 Prepared prepare(const Recipe& recipe) {
-  Graph imported = golden_network(recipe.batch);
+  const int64_t batch = recipe.micro_batch == 0 ? recipe.batch : recipe.micro_batch;
+  Graph imported =
+      import_onnx(fs::path(TINYTL_GOLDEN) / recipe.network, {.batch = batch, .dims = {}});
   const FittedClassifier network =
       fit_classifier(imported, recipe.classes, {.head = "", .replace = false, .seed = 5});
   Prepared result =
@@ -131,6 +137,20 @@ Prepared prepare_autoencoder(int64_t batch) {
   const FittedClassifier network = keep_classifier(graph, "");
   return finish(graph, network, {.kind = Loss::Kind::kMeanSquaredError},
                 {.update = Update::kFull, .batch = batch});
+}
+
+Batch part_of(const Batch& batch, int first, int count) {
+  const auto cut = [&](auto& values) {
+    const size_t each = values.size() / static_cast<size_t>(batch.count);
+    const auto begin = values.begin() + static_cast<ptrdiff_t>(each) * first;
+    values = {begin, begin + static_cast<ptrdiff_t>(each) * count};
+  };
+  Batch part = batch;
+  cut(part.pixels);
+  cut(part.floats);
+  cut(part.labels);
+  part.count = count;
+  return part;
 }
 
 std::string bytes_of(std::span<const Value> values) {

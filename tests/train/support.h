@@ -74,10 +74,12 @@ struct Recipe {
   OptimizerOptions optimizer = {};
   float dropout = 0;
   int64_t batch = 4;
+  int64_t micro_batch = 0;  // 0: the whole batch
   int64_t classes = 3;
+  std::filesystem::path network = "mobilenet_small.onnx";  // in tests/golden, unless absolute
 };
 
-// tests/golden/mobilenet_small.onnx, ready to train.
+// A network ready to train.
 struct Prepared {
   Graph imported;
   LearntInfo info;
@@ -85,6 +87,8 @@ struct Prepared {
 };
 Graph golden_network(int64_t batch);
 Prepared prepare(const Recipe& recipe = {});
+// The samples [first, first + count) of a batch.
+Batch part_of(const Batch& batch, int first, int count);
 
 // Two linear layers that reproduce their six inputs.
 Prepared prepare_autoencoder(int64_t batch);

@@ -99,6 +99,9 @@ void add_method_options(CLI::App& app, MethodArguments& args) {
   app.add_option("--batch-size", args.batch_size, "Images a step")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
+  app.add_option("--micro-batch", args.micro_batch,
+                 "Images at once, a divisor of --batch-size: a step runs in parts, in the memory "
+                 "of one; or auto: the least memory (default: the whole batch)");
   app.add_option("--threads", args.threads, "Threads that compute; this version uses one")
       ->check(CLI::Range(1, 1));
   app.add_option("--seed", args.seed, "Of everything random")
@@ -196,6 +199,24 @@ OptimizerOptions optimizer_of(const MethodArguments& args) {
   options.clip_norm = args.clip_norm;
   options.accumulation_steps = args.accumulate;
   return options;
+}
+
+std::optional<int64_t> micro_batch_of(const MethodArguments& args) {
+  if (args.micro_batch.empty()) return args.batch_size;
+  if (args.micro_batch == "auto") return std::nullopt;
+  constexpr size_t kMostDigits = 4;
+  const bool digits = args.micro_batch.find_first_not_of("0123456789") == std::string::npos &&
+                      args.micro_batch.size() <= kMostDigits;
+  const int64_t size = digits ? std::stoll(args.micro_batch) : 0;
+  if (size < 1) {
+    usage_error("--micro-batch takes a number from 1 to --batch-size, or auto, not \"" +
+                args.micro_batch + "\"");
+  }
+  if (args.batch_size % size != 0) {
+    usage_error("--micro-batch " + args.micro_batch + " does not divide --batch-size " +
+                std::to_string(args.batch_size));
+  }
+  return size;
 }
 
 DatasetOptions dataset_of(const DataArguments& args) {

@@ -31,6 +31,7 @@ struct MethodArguments {
   int accumulate = 1;
   float dropout = 0;
   int64_t batch_size = 8;
+  std::string micro_batch;  // number or "auto"; empty: the whole batch
   int threads = 1;
   uint64_t seed = 0;
 };
@@ -79,6 +80,8 @@ void add_loop_options(CLI::App& app, LoopArguments& args);
 Update update_of(const MethodArguments& args);
 Loss loss_of(const MethodArguments& args);
 OptimizerOptions optimizer_of(const MethodArguments& args);
+// Samples that run at once; empty: to be chosen (--micro-batch auto).
+std::optional<int64_t> micro_batch_of(const MethodArguments& args);
 DatasetOptions dataset_of(const DataArguments& args);
 Normalisation normalisation_of(const ImageArguments& args);
 // `native_size`: the images come in the network's own size, as digits do and photographs do not.

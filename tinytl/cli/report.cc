@@ -9,6 +9,7 @@ Json plan_report(const MethodArguments& args, const Setup& setup) {
   return {{"model", std::filesystem::path(args.model).filename().string()},
           {"update", name_of(update_of(args))},
           {"batch_size", setup.session->batch_size()},
+          {"micro_batch_size", setup.session->micro_batch_size()},
           {"classes", setup.session->classes()},
           {"optimizer", args.optimizer},
           {"seed", args.seed},

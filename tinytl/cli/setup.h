@@ -13,7 +13,8 @@ struct Setup {
   std::unique_ptr<Session> session;
 };
 
-// `classes`: of the data set; 0 where the loss needs none.
+// `classes`: of the data set; 0 where the loss needs none. Imports and plans once, and for every
+// divisor of the batch with --micro-batch auto. Throws CLI::ValidationError, InputError.
 Setup prepare(const MethodArguments& args, int64_t classes);
 
 }  // namespace tinytl::cli

@@ -9,6 +9,7 @@
 #include "engine/onnx/export.h"
 #include "engine/onnx/import.h"
 #include "tinytl/cli/console.h"
+#include "tinytl/cli/places.h"
 #include "tinytl/cli/report.h"
 #include "tinytl/cli/synthetic.h"
 #include "tinytl/train/choose_rates.h"
@@ -78,31 +79,10 @@ void check_first_sample(const Dataset& data) {
   }
 }
 
-// Every file that is written needs a place of its own, and none may be the model.
-void check_places(const Arguments& args) {
-  std::vector<std::filesystem::path> taken{std::filesystem::weakly_canonical(args.method.model)};
-  for (const std::string& file :
-       {args.loop.save, checkpoint_of(args.loop), args.loop.export_file, args.report}) {
-    if (file.empty()) continue;
-    const std::filesystem::path place = std::filesystem::weakly_canonical(file);
-    const bool is_device = std::filesystem::is_other(file);
-    if (!is_device && std::ranges::find(taken, place) != taken.end()) {
-      throw CLI::ValidationError(file +
-                                 ": --model, --save, --checkpoint, --export and --report need "
-                                 "files of their own");
-    }
-    taken.push_back(place);
-    if (std::filesystem::is_directory(file)) {
-      throw InputError(file + ": is a folder; name a file in it");
-    }
-    std::filesystem::path folder = std::filesystem::path(file).parent_path();
-    if (folder.empty()) folder = ".";
-    if (access(folder.c_str(), W_OK | X_OK) != 0) {
-      throw InputError(file +
-                       ": its folder does not exist or cannot be written; make it, or choose "
-                       "another place");
-    }
-  }
+// How a batch runs, where it does not run whole: " as 8 x 1".
+std::string describe_parts(const Session& session) {
+  if (session.micro_batches() == 1) return "";
+  return fmt::format(" as {} x {}", session.micro_batches(), session.micro_batch_size());
 }
 
 void print_task(const Arguments& args, const Setup& setup, const DatasetSplits& data,
@@ -118,12 +98,13 @@ void print_task(const Arguments& args, const Setup& setup, const DatasetSplits& 
                   count_text(data.val ? data.val->size() : 0), data.train->classes().size()));
   print_line("classifier", setup.classifier);
   print_line("trains", fmt::format("{} numbers", count_text(memory.trainable_scalars)));
-  print_line(
-      "optimizer",
-      fmt::format("{}, rates {:g} (classifier) and {:g}, {}, {} epochs of batch {}{}",
-                  args.method.optimizer, rates.head, rates.backbone, args.loop.schedule,
-                  args.loop.epochs, args.method.batch_size,
-                  args.method.accumulate > 1 ? fmt::format(" x {}", args.method.accumulate) : ""));
+  print_line("optimizer",
+             fmt::format("{}, rates {:g} (classifier) and {:g}, {}, {} epochs of batch {}{}{}",
+                         args.method.optimizer, rates.head, rates.backbone, args.loop.schedule,
+                         args.loop.epochs, args.method.batch_size, describe_parts(*setup.session),
+                         args.method.accumulate > 1
+                             ? fmt::format(", {} batches an update", args.method.accumulate)
+                             : ""));
   if (data.ignored_files > 0) {
     print_line("ignored", fmt::format("{} files that are no images", data.ignored_files));
   }
@@ -182,7 +163,10 @@ bool comes_in_native_size(const Dataset& data, const Setup& setup) {
 
 int train(const Arguments& args) {
   keep_heap_small();
-  check_places(args);
+  check_places(args.method.model, {{"--save", args.loop.save},
+                                   {"--checkpoint", checkpoint_of(args.loop)},
+                                   {"--export", args.loop.export_file},
+                                   {"--report", args.report}});
   DatasetSplits data = open_data(args);
   const bool has_classes = args.method.loss != "mse";
   const auto classes = has_classes ? static_cast<int64_t>(data.train->classes().size()) : 0;

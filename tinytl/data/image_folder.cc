@@ -50,6 +50,7 @@ class ImageFolder final : public Dataset {
   std::string name(int64_t i) const override { return path(i).string(); }
 
   void load(int64_t i, int channels, int at_least_side, Sample& out) const override {
+    out.image = {};  // never two images at once
     out.image = decode_image(path(i), channels, at_least_side);
   }
 

@@ -18,6 +18,7 @@ std::string who(const Dataset& dataset) {
 void check(const LoaderOptions& o) {
   check_options(o.augment);
   if (o.batch_size < 1) throw InputError("batch size " + text(o.batch_size) + " must be 1 or more");
+  if (o.step_batches < 1) throw InputError("a step needs 1 batch or more");
   if (o.prefetch < 1) throw InputError("the loader must prefetch 1 batch or more");
   if (o.size.height < 1 || o.size.width < 1) throw InputError("the network's input has no pixels");
   if (o.first_epoch < 0 || o.first_batch < 0)
@@ -64,11 +65,13 @@ void Loader::check_dataset() {
     options_.augment.center_fraction = 1;
   }
   if (dataset_.size() == 0) throw InputError("data set: it has no samples: add some");
-  batches_per_epoch_ = dataset_.size() / options_.batch_size;
-  if (!options_.drop_last && dataset_.size() % options_.batch_size != 0) ++batches_per_epoch_;
+  const int64_t step = int64_t{options_.batch_size} * options_.step_batches;
+  batches_per_epoch_ = options_.drop_last
+                           ? dataset_.size() / step * options_.step_batches
+                           : (dataset_.size() + options_.batch_size - 1) / options_.batch_size;
   if (batches_per_epoch_ == 0) {
     throw InputError(who(dataset_) + text(dataset_.size()) + " samples do not fill a batch of " +
-                     text(options_.batch_size) + ": choose a smaller batch or add samples");
+                     text(step) + ": choose a smaller batch or add samples");
   }
   if (options_.first_batch > batches_per_epoch_) {
     throw InputError(who(dataset_) + "cannot resume at batch " + text(options_.first_batch) +
@@ -86,19 +89,35 @@ Loader::~Loader() {
   thread_.join();
 }
 
-bool Loader::next(Batch& batch) {
+Loader::Slot& Loader::wait_for_filled_slot() {
   std::unique_lock lock(mutex_);
   slot_filled_.wait(lock, [&] { return taken_ != filled_; });
   Slot& slot = slots_[taken_ % slots_.size()];
   // The last slot of all stays, so that an error or the end is met again by a further call.
   if (slot.error) std::rethrow_exception(slot.error);
-  const bool end = slot.end_of_epoch;
-  if (end && slot.batch.epoch + 1 >= options_.end_epoch) return false;
-  if (!end) std::swap(batch, slot.batch);
-  ++taken_;
-  lock.unlock();
+  return slot;
+}
+
+const Batch* Loader::front() {
+  const Slot& slot = wait_for_filled_slot();
+  if (!slot.end_of_epoch) return &slot.batch;
+  if (slot.batch.epoch + 1 < options_.end_epoch) pop();
+  return nullptr;
+}
+
+void Loader::pop() {
+  {
+    const std::lock_guard lock(mutex_);
+    ++taken_;
+  }
   slot_freed_.notify_one();
-  return !end;
+}
+
+bool Loader::next(Batch& batch) {
+  if (front() == nullptr) return false;
+  std::swap(batch, wait_for_filled_slot().batch);
+  pop();
+  return true;
 }
 
 std::vector<std::string> Loader::damaged() const {

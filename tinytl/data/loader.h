@@ -38,7 +38,8 @@ struct LoaderOptions {
   AugmentOptions augment = AugmentOptions::training();
   uint64_t seed = 0;
   bool shuffle = true;
-  bool drop_last = true;  // leaves out the samples of an epoch that fill no batch
+  bool drop_last = true;  // leaves out the samples of an epoch that fill no step
+  int step_batches = 1;   // batches of a training step (micro-batches)
   OnDamage on_damage = OnDamage::kReplace;
   int prefetch = 2;  // batches that wait ready
 
@@ -51,7 +52,8 @@ struct LoaderOptions {
 LoaderOptions evaluation_loader(const InputSize& size, int batch_size);
 
 // What is in batch k of epoch e depends on the data set, the options and the seed only: not on
-// time, not on thread, not on where the loader started. Memory is prefetch + 1 batches and one
+// time, not on thread, not on where the loader started. Smaller batches, with step_batches
+// accordingly larger, are the same samples cut more often. Memory is `prefetch` batches and one
 // decoded image, whatever the size of the data set.
 //
 // A data set whose images all have exactly the network's size (IDX) is taken whole in evaluation;
@@ -65,8 +67,14 @@ class Loader {
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  // The next batch, or false once at the end of each epoch. Exchanges buffers with `batch`, so give
-  // the same one every time: then nothing is allocated here. Throws what the reading threw.
+  // The next batch, where it is until pop() gives its memory back to be filled; null once at the
+  // end of each epoch (then there is nothing to pop). Allocates nothing. Throws what the reading
+  // threw.
+  const Batch* front();
+  void pop();
+
+  // The next batch to keep, or false once at the end of each epoch. Exchanges buffers with `batch`,
+  // so give the same one every time: then nothing is allocated here, but there is one batch more.
   bool next(Batch& batch);
 
   int64_t batches_per_epoch() const { return batches_per_epoch_; }
@@ -86,6 +94,7 @@ class Loader {
   void produce();
   bool produce_epoch(int64_t epoch, int64_t first_batch);
   Slot* wait_for_free_slot();
+  Slot& wait_for_filled_slot();
   void hand_over();
   bool fill(int64_t epoch, int64_t number, Batch& batch);
   bool append(int64_t epoch, int64_t index, Batch& batch);

@@ -43,6 +43,7 @@ void Trainer::save_checkpoint(const Position& at, const TrainingResult& result) 
   const Json json = {{"epochs_planned", options_.epochs},
                      {"seed", options_.seed},
                      {"batch_size", session_.batch_size()},
+                     {"micro_batch_size", session_.micro_batch_size()},
                      {"samples", train_.size()},
                      {"recipe", options_.recipe},
                      {"head_rate", rates_.head},
@@ -70,13 +71,13 @@ void Trainer::load_checkpoint(Position& at, TrainingResult& result) {
     throw InputError(path.string() + ": is not a checkpoint of tinytl-train; --resume needs one");
   }
   check_same_network(unpack_info(file, path), info_, path);
-  if (file.tensors.size() != session_.trained().size() + session_.state().size()) {
-    throw InputError(path.string() +
-                     ": holds the state of another optimizer; a resumed run needs the same "
-                     "--optimizer, --momentum and --accumulate");
-  }
   try {
     check_same_run(text->second);
+    if (file.tensors.size() != session_.trained().size() + session_.state().size()) {
+      throw InputError(path.string() +
+                       ": holds the state of another optimizer; a resumed run needs the same "
+                       "--optimizer, --momentum and --accumulate");
+    }
     read_position(text->second, at, result);
   } catch (const Json::exception& error) {
     throw InputError(path.string() + ": the checkpoint is damaged: " + error.what());
@@ -105,6 +106,8 @@ void Trainer::check_same_run(const std::string& text) {
   must_match("epochs_planned", options_.epochs, "--epochs");
   must_match("seed", static_cast<int64_t>(options_.seed), "--seed");
   must_match("batch_size", session_.batch_size(), "--batch-size");
+  // Sums of gradients in another order differ in their last bits.
+  must_match("micro_batch_size", session_.micro_batch_size(), "--micro-batch");
   must_match("samples", train_.size(), "a number of training samples of");
   if (json.at("recipe") != options_.recipe) {
     throw InputError(path + ": was made with other options (" +

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/ops/passes.h"
+#include "engine/schedule/fuse_accumulate.h"
 
 namespace tinytl {
 namespace {
@@ -24,10 +25,12 @@ Program checked(Program program, Loss::Kind loss) {
 
 }  // namespace
 
-Program inference_program(Graph network, Loss::Kind loss, const tt_kernels& kernels) {
+Program inference_program(Graph network, Loss::Kind loss, const tt_kernels& kernels,
+                          const ScheduleOptions& options) {
   network.outputs = {loss == Loss::Kind::kSoftmaxCrossEntropy ? class_scores(network)
                                                               : network.outputs.at(0)};
-  return compile(prune(network), kernels);
+  fuse_accumulate(network);
+  return compile(prune(network), kernels, options);
 }
 
 LoaderOptions loader_for(const TensorType& input, bool training) {
@@ -67,7 +70,15 @@ int64_t Inference::classes() const {
 
 std::span<const float> Inference::predict(const Batch& batch,
                                           const Normalisation& normalisation) noexcept {
+  load(batch, normalisation);
+  return run();
+}
+
+void Inference::load(const Batch& batch, const Normalisation& normalisation) noexcept {
   to_float(batch, normalisation, executor_.f32(executor_.graph().inputs[0]).data());
+}
+
+std::span<const float> Inference::run() noexcept {
   executor_.step();
   return executor_.f32(executor_.graph().outputs[0]);
 }
@@ -92,18 +103,21 @@ Evaluation Inference::evaluate(Loader& loader, const Normalisation& normalisatio
   result.class_count.resize(static_cast<size_t>(classes()));
   result.class_top1.resize(static_cast<size_t>(classes()));
   const auto width = static_cast<size_t>(output_type().elements() / batch_size());
-  Batch batch;
+  std::vector<int32_t> labels;
   std::vector<float> target;
-  while (loader.next(batch)) {
-    const auto scores = predict(batch, normalisation);
+  while (const Batch* const batch = loader.front()) {
+    load(*batch, normalisation);
+    labels.assign(batch->labels.begin(), batch->labels.end());
     if (loss_ == Loss::Kind::kMeanSquaredError) {
-      target.resize(scores.size());
-      to_float(batch, normalisation, target.data());
+      target.resize(width * static_cast<size_t>(batch_size()));
+      to_float(*batch, normalisation, target.data());
     }
-    for (size_t n = 0; n < static_cast<size_t>(batch.count); ++n, ++result.count) {
+    loader.pop();  // the next one is read meanwhile
+    const auto scores = run();
+    for (size_t n = 0; n < labels.size(); ++n, ++result.count) {
       const auto row = scores.subspan(n * width, width);
       if (loss_ == Loss::Kind::kSoftmaxCrossEntropy) {
-        add_row(result, row, batch.labels[n]);
+        add_row(result, row, labels[n]);
         continue;
       }
       for (size_t i = 0; i < width; ++i) {

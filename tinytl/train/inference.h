@@ -36,6 +36,8 @@ class Inference {
   Evaluation evaluate(Loader& loader, const Normalisation& normalisation);
 
  private:
+  void load(const Batch& batch, const Normalisation& normalisation) noexcept;
+  std::span<const float> run() noexcept;
   void add_row(Evaluation& result, std::span<const float> scores, int32_t label) const;
   Loss::Kind loss_;
   Executor executor_;
@@ -43,7 +45,8 @@ class Inference {
 
 // The network compiled for inference. For classes, the output becomes the scores before the
 // softmax.
-Program inference_program(Graph network, Loss::Kind loss, const tt_kernels& kernels);
+Program inference_program(Graph network, Loss::Kind loss, const tt_kernels& kernels,
+                          const ScheduleOptions& options = {});
 
 // How a loader has to cut samples for a network with this input.
 LoaderOptions loader_for(const TensorType& input, bool training);

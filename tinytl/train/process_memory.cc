@@ -63,7 +63,9 @@ size_t PeakMemory::growth_bytes() const {
 void release_free_heap() { malloc_trim(0); }
 
 void keep_heap_small() {
-  mallopt(M_MMAP_THRESHOLD, 128 * 1024);  // fixed: it would grow with the largest block freed
+  mallopt(M_MMAP_THRESHOLD, 32 * 1024);  // fixed: it would grow with the largest block freed
+  mallopt(M_TRIM_THRESHOLD, 0);
+  mallopt(M_TOP_PAD, 0);
   mallopt(M_ARENA_MAX, 1);
 }
 

@@ -21,8 +21,8 @@ class PeakMemory {
 // Gives freed heap pages back to the system, so that what import needed does not count in training.
 void release_free_heap();
 
-// Makes every allocation of 128 KiB or more a mapping of its own, for the same purpose. Once,
-// early.
+// Makes every allocation of 32 KiB or more a mapping of its own, and the heap give back what is
+// freed at its end, for the same purpose. Once, early.
 void keep_heap_small();
 
 // Number of heap allocations this thread has made. Counted only in programs that link

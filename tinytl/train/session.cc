@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/ops/dropout.h"
+#include "engine/ops/op_table.h"
+
 namespace tinytl {
 namespace {
 
@@ -23,19 +26,30 @@ void check_reproduces_input(const Graph& graph, const TrainingGraph& training, c
                    to_string(in) + "; --loss mse needs a network that reproduces its input");
 }
 
+// Of the dropout layer; 0 without one.
+int64_t dropped_elements(const Graph& graph) {
+  for (const Node& node : graph.nodes()) {
+    if (node.op == &kDropout) return graph.value(node.output()).type.elements();
+  }
+  return 0;
+}
+
 int64_t largest(std::span<const float> scores) {
   return std::max_element(scores.begin(), scores.end()) - scores.begin();
 }
 
 }  // namespace
 
-Session::Session(TrainingGraph training, Graph inference, const Loss& loss)
-    : loss_(loss), training_(std::move(training)) {
+Session::Session(TrainingGraph training, Graph inference, const Loss& loss,
+                 const SessionOptions& options)
+    : loss_(loss), micro_batches_(options.micro_batches), training_(std::move(training)) {
+  TT_ASSERT(micro_batches_ > 0 && training_.accumulation_steps % micro_batches_ == 0);
   const tt_kernels* kernels = tt_best_kernels();
   Graph graph = std::move(training_.graph);
   check_reproduces_input(graph, training_, loss);
   check_output(graph, training_.prediction, loss.kind);
   dropout_seed_ = find_input(graph, "dropout_seed");
+  dropout_elements_ = dropped_elements(graph);
   Program step =
       compile(std::move(graph), *kernels, {.updates_last = training_.accumulation_steps > 1});
   Program forward = inference_program(std::move(inference), loss.kind, *kernels);
@@ -43,6 +57,7 @@ Session::Session(TrainingGraph training, Graph inference, const Loss& loss)
   arena_ = std::make_shared<Arena>(memory_.arena);
   step_ = std::make_unique<Executor>(std::move(step), ExecutorOptions{kernels, arena_});
   inference_ = std::make_unique<Inference>(std::move(forward), loss.kind, arena_);
+  labels_.reserve(static_cast<size_t>(micro_batch_size()));
 }
 
 const TensorType& Session::input_type() const {
@@ -54,15 +69,20 @@ int64_t Session::classes() const {
   return step_->graph().value(training_.prediction).type.dim(1);
 }
 
-StepResult Session::train_step(const Batch& batch, const Normalisation& normalisation,
-                               const LearningRates& rates, uint64_t dropout_seed) noexcept {
-  Executor& step = *step_;
+void Session::load(const Batch& batch, const Normalisation& normalisation) noexcept {
+  const Executor& step = *step_;
   to_float(batch, normalisation, step.f32(step.graph().inputs[0]).data());
+  labels_.assign(batch.labels.begin(), batch.labels.end());
   if (loss_.kind == Loss::Kind::kSoftmaxCrossEntropy) {
-    std::copy(batch.labels.begin(), batch.labels.end(), step.i32(training_.target).begin());
+    std::copy(labels_.begin(), labels_.end(), step.i32(training_.target).begin());
   } else {
     to_float(batch, normalisation, step.f32(training_.target).data());
   }
+}
+
+void Session::write_inputs(const LearningRates& rates, uint64_t dropout_seed,
+                           int64_t part) noexcept {
+  const Executor& step = *step_;
   for (const auto& [group, id] : training_.learning_rate) {
     step.f32(id)[0] = static_cast<float>(group == Group::kHead ? rates.head : rates.backbone);
   }
@@ -72,25 +92,38 @@ StepResult Session::train_step(const Batch& batch, const Normalisation& normalis
     step.f32(*training_.adam_correction)[1] = static_cast<float>(1 - std::pow(training_.beta2, t));
   }
   if (dropout_seed_.has_value()) {
-    step.i32(*dropout_seed_)[0] = static_cast<int32_t>(dropout_seed >> 32);
-    step.i32(*dropout_seed_)[1] = static_cast<int32_t>(dropout_seed & 0xffffffffu);
+    const uint64_t seed = dropout_seed_from(dropout_seed, part * dropout_elements_);
+    step.i32(*dropout_seed_)[0] = static_cast<int32_t>(seed >> 32);
+    step.i32(*dropout_seed_)[1] = static_cast<int32_t>(seed & 0xffffffffu);
   }
+}
+
+StepResult Session::run(const LearningRates& rates, uint64_t dropout_seed, int64_t part) noexcept {
+  write_inputs(rates, dropout_seed, part);
   const bool apply = ++pending_micro_batches >= training_.accumulation_steps;
-  step.step(apply);
+  step_->step(apply);
   if (apply) {
     pending_micro_batches = 0;
     ++updates;
   }
+  return {.loss = step_->f32(training_.loss)[0], .correct = count_correct()};
+}
 
-  StepResult result{.loss = step.f32(training_.loss)[0], .correct = 0};
-  if (loss_.kind == Loss::Kind::kSoftmaxCrossEntropy) {
-    const auto scores = step.f32(training_.prediction);
-    const auto columns = static_cast<size_t>(classes());
-    for (size_t n = 0; n < batch.labels.size(); ++n) {
-      result.correct += largest(scores.subspan(n * columns, columns)) == batch.labels[n];
-    }
+StepResult Session::train_step(const Batch& batch, const Normalisation& normalisation,
+                               const LearningRates& rates, uint64_t dropout_seed) noexcept {
+  load(batch, normalisation);
+  return run(rates, dropout_seed, /*part=*/0);
+}
+
+int64_t Session::count_correct() const noexcept {
+  if (loss_.kind != Loss::Kind::kSoftmaxCrossEntropy) return 0;
+  const std::span<const float> scores = step_->f32(training_.prediction);
+  const auto columns = static_cast<size_t>(classes());
+  int64_t correct = 0;
+  for (size_t n = 0; n < labels_.size(); ++n) {
+    correct += largest(scores.subspan(n * columns, columns)) == labels_[n];
   }
-  return result;
+  return correct;
 }
 
 std::vector<Value> Session::trained() const {

@@ -14,8 +14,15 @@ struct LearningRates {
 };
 
 struct StepResult {
-  double loss = 0;      // mean over the batch
+  double loss = 0;      // mean over the micro-batch
   int64_t correct = 0;  // samples whose largest score is their label; 0 without labels
+};
+
+// The network, imported at the batch size that runs at once, and how often it runs a step.
+struct SessionOptions {
+  // A batch is so many micro-batches, which the accumulation of `training` must count:
+  // accumulation_steps is a multiple of it.
+  int64_t micro_batches = 1;
 };
 
 class Session {
@@ -23,18 +30,26 @@ class Session {
   // `training` must come from a graph that shares its parameters with `inference`. No kernel of
   // either touches memory outside `memory()`. Throws InputError where the output does not suit the
   // loss.
-  Session(TrainingGraph training, Graph inference, const Loss& loss);
+  Session(TrainingGraph training, Graph inference, const Loss& loss,
+          const SessionOptions& options = {});
 
   const MemoryReport& memory() const { return memory_; }
   const Program& step_program() const { return step_->program(); }
   size_t arena_touched_bytes() const { return step_->arena().touched_bytes(); }
-  // [batch, ...]: what the network takes.
+  // [micro-batch, ...]: what the network takes.
   const TensorType& input_type() const;
-  int64_t batch_size() const { return input_type().dim(0); }
+  int64_t micro_batch_size() const { return input_type().dim(0); }
+  int64_t micro_batches() const { return micro_batches_; }  // of a batch
+  int64_t batch_size() const { return micro_batch_size() * micro_batches_; }
   int64_t classes() const;  // 0 without labels
 
-  // Forward, loss, backward and, unless more micro-batches belong to this update, the update.
-  // `batch` must be full. `step` seeds the dropout. Allocates nothing.
+  // Takes a full micro-batch into the arena: `batch` may change before it is trained on. Allocates
+  // nothing, as do the functions below.
+  void load(const Batch& batch, const Normalisation& normalisation) noexcept;
+  // Forward, loss, backward on what was loaded and, unless more belong to this update, the update.
+  // `part`: the number of the micro-batch in its batch. All of a batch have one `dropout_seed`.
+  StepResult run(const LearningRates& rates, uint64_t dropout_seed, int64_t part) noexcept;
+  // Both, for a batch that is one micro-batch.
   StepResult train_step(const Batch& batch, const Normalisation& normalisation,
                         const LearningRates& rates, uint64_t dropout_seed) noexcept;
 
@@ -51,13 +66,19 @@ class Session {
   int pending_micro_batches = 0;
 
  private:
+  void write_inputs(const LearningRates& rates, uint64_t dropout_seed, int64_t part) noexcept;
+  int64_t count_correct() const noexcept;
+
   Loss loss_;
+  int64_t micro_batches_;
   TrainingGraph training_;  // without its graph, which lives in step_
   MemoryReport memory_;
   std::shared_ptr<Arena> arena_;
   std::unique_ptr<Executor> step_;
   std::unique_ptr<Inference> inference_;
   std::optional<ValueId> dropout_seed_;
+  int64_t dropout_elements_ = 0;  // of a micro-batch
+  std::vector<int32_t> labels_;   // of what is loaded
 };
 
 }  // namespace tinytl

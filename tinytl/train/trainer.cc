@@ -57,6 +57,7 @@ LoaderOptions Trainer::train_loader() const {
   loader.seed = options_.seed;
   loader.on_damage = options_.strict ? OnDamage::kThrow : OnDamage::kReplace;
   loader.end_epoch = options_.epochs;
+  loader.step_batches = static_cast<int>(session_.micro_batches());
   return loader;
 }
 
@@ -86,7 +87,8 @@ TrainingResult Trainer::run(const TrainerEvents& events, const std::atomic<bool>
   result.rates = rates_;
   if (at.epoch >= options_.epochs) return result;
 
-  const auto capacity = std::min<int64_t>(100'000, (options_.epochs - at.epoch) * steps_per_epoch_);
+  constexpr int64_t kTimedSteps = 10'000;  // enough for a median
+  const auto capacity = std::min(kTimedSteps, (options_.epochs - at.epoch) * steps_per_epoch_);
   step_seconds_.reserve(static_cast<size_t>(capacity));
   while (at.epoch < options_.epochs && !out_of_steps()) {
     train_epoch(at, events, stop, result);
@@ -110,11 +112,31 @@ void Trainer::train_epoch(Position& at, const TrainerEvents& events, const std::
   // Made anew for each epoch, so that its batches are gone while evaluation has its own.
   LoaderOptions loader_options = train_loader();
   loader_options.first_epoch = at.epoch;
-  loader_options.first_batch = at.batch;
+  loader_options.first_batch = at.batch * session_.micro_batches();
   loader_options.end_epoch = at.epoch + 1;
   Loader loader(train_, loader_options);
   train_batches(loader, at, events, stop, result);
   for (std::string& message : loader.damaged()) damaged_.insert(std::move(message));
+}
+
+// A whole batch, as its micro-batches; empty at the end of the epoch. `seconds`: of computing.
+std::optional<StepResult> Trainer::train_batch(Loader& loader, int64_t step, double& seconds) {
+  const LearningRates rates = rates_at(step);
+  const uint64_t dropout_seed = mix_bits(options_.seed ^ mix_bits(static_cast<uint64_t>(step)));
+  StepResult sum;
+  for (int64_t part = 0; part < session_.micro_batches(); ++part) {
+    const Batch* const batch = loader.front();
+    if (batch == nullptr) return std::nullopt;
+    const Clock::time_point start = Clock::now();
+    session_.load(*batch, info_.normalisation);
+    loader.pop();  // the next one is read meanwhile
+    const StepResult result = session_.run(rates, dropout_seed, part);
+    seconds += seconds_since(start);
+    sum.loss += result.loss;
+    sum.correct += result.correct;
+  }
+  sum.loss /= static_cast<double>(session_.micro_batches());
+  return sum;
 }
 
 void Trainer::train_batches(Loader& loader, Position& at, const TrainerEvents& events,
@@ -122,20 +144,17 @@ void Trainer::train_batches(Loader& loader, Position& at, const TrainerEvents& e
   const Clock::time_point start = Clock::now();
   const double seconds_before = at.seconds;
   const int64_t batch_before = at.batch;
-  Batch batch;
-  while (loader.next(batch)) {
-    const Clock::time_point step_start = Clock::now();
+  while (true) {
     const uint64_t allocations = allocations_of_this_thread();
-    const uint64_t dropout_seed =
-        mix_bits(options_.seed ^ mix_bits(static_cast<uint64_t>(at.step)));
-    const StepResult step =
-        session_.train_step(batch, info_.normalisation, rates_at(at.step), dropout_seed);
+    double seconds = 0;
+    const std::optional<StepResult> trained = train_batch(loader, at.step, seconds);
+    if (!trained.has_value()) return;
+    const StepResult& step = *trained;
     const uint64_t allocated = allocations_of_this_thread() - allocations;
-    if (step_seconds_.size() < step_seconds_.capacity()) {
-      step_seconds_.push_back(seconds_since(step_start));
-    }
-    if (steps_run_ > 0)
+    if (step_seconds_.size() < step_seconds_.capacity()) step_seconds_.push_back(seconds);
+    if (steps_run_ > 0) {
       result.allocations_in_step = std::max(result.allocations_in_step, allocated);
+    }
     ++at.batch;
     ++at.step;
     ++steps_run_;

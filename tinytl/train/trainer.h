@@ -89,6 +89,7 @@ class Trainer {
                    TrainingResult& result);
   void train_batches(Loader& loader, Position& at, const TrainerEvents& events,
                      const std::atomic<bool>& stop, TrainingResult& result);
+  std::optional<StepResult> train_batch(Loader& loader, int64_t step, double& seconds);
   void finish_epoch(Position& at, const TrainerEvents& events, TrainingResult& result);
   void save_checkpoint(const Position& at, const TrainingResult& result) const;
   void load_checkpoint(Position& at, TrainingResult& result);
