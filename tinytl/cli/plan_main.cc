@@ -1,8 +1,13 @@
 // tinytl-plan: the memory of training, before any data or training.
 
 #include <fmt/core.h>
+#include <unistd.h>
 
+#include "engine/graph/replace_file.h"
 #include "tinytl/cli/console.h"
+#include "tinytl/cli/places.h"
+#include "tinytl/cli/plan_page.h"
+#include "tinytl/cli/plan_text.h"
 #include "tinytl/cli/report.h"
 
 namespace tinytl::cli {
@@ -11,9 +16,43 @@ namespace {
 constexpr const char* kExamples = R"(
 Examples:
   tinytl-plan --model mobilenet_v2.onnx --classes 10
-  tinytl-plan --model mobilenet_v2.onnx --classes 10 --update full --batch-size 1 --report plan.json)";
+  tinytl-plan --model mobilenet_v2.onnx --classes 10 --update full --batch-size 1 --report plan.json
+  tinytl-plan --model mobilenet_v2.onnx --classes 10 --chart --svg plan.svg --html plan.html)";
 
-int plan(const MethodArguments& args, int64_t classes, const std::string& report) {
+// What to show of the plan besides its figures. Empty names: no such file.
+struct Views {
+  std::string svg, html, report;
+  bool chart = false, explain = false;
+};
+
+void add_output_options(CLI::App& app, Views& views) {
+  app.add_option("--report", views.report, "Write the plan as JSON, in bytes");
+  app.add_option("--svg", views.svg, "Write a picture of the plan: a rectangle a tensor");
+  app.add_option("--html", views.html, "Write the picture as a page that explains it");
+  app.add_flag("--chart", views.chart, "Draw the bytes alive at each step");
+  app.add_flag("--explain", views.explain,
+               "List the tensors that need most at once, and why each activation is saved");
+}
+
+void show(const Views& views, const MethodArguments& args, const Setup& setup) {
+  constexpr int kColumns = 100, kRows = 24;
+  const Program& step = setup.session->step_program();
+  const PlanTitle title{std::filesystem::path(args.model).filename().string(),
+                        std::string(name_of(update_of(args))), setup.session->batch_size()};
+  if (views.chart) {
+    fmt::print("\n{}", plan_chart(step, kColumns, kRows, isatty(STDOUT_FILENO) == 1));
+  }
+  if (views.explain) fmt::print("\n{}", explain_plan(step));
+  if (!views.report.empty()) write_report(views.report, plan_report(args, setup));
+  if (!views.svg.empty()) replace_file(views.svg, plan_svg(step, title));
+  if (!views.html.empty()) {
+    replace_file(views.html, plan_html(step, title, setup.session->memory()));
+  }
+}
+
+int plan(const MethodArguments& args, int64_t classes, const Views& views) {
+  check_places(args.model,
+               {{"--report", views.report}, {"--svg", views.svg}, {"--html", views.html}});
   const Setup setup = prepare(args, args.loss == "mse" ? 0 : classes);
   fmt::print("tinytl-plan: {} update of {}\n\n", name_of(update_of(args)),
              std::filesystem::path(args.model).filename().string());
@@ -21,7 +60,7 @@ int plan(const MethodArguments& args, int64_t classes, const std::string& report
   print_line("classifier", setup.classifier);
   print_line("trains", count_text(setup.session->memory().trainable_scalars) + " numbers");
   print_memory(setup.session->memory(), setup.session->step_program());
-  if (!report.empty()) write_report(report, plan_report(args, setup));
+  show(views, args, setup);
   return kDone;
 }
 
@@ -32,7 +71,7 @@ int main(int argc, char** argv) {
   using namespace tinytl::cli;
   MethodArguments args;
   int64_t classes = 10;
-  std::string report;
+  Views views;
   CLI::App app("Plans the memory of a training run, without data and without training.",
                "tinytl-plan");
   app.footer(kExamples);
@@ -40,6 +79,6 @@ int main(int argc, char** argv) {
   app.add_option("--classes", classes, "Number of classes")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
-  app.add_option("--report", report, "Write the plan as JSON, in bytes");
-  return run_command(app, argc, argv, [&] { return plan(args, classes, report); });
+  add_output_options(app, views);
+  return run_command(app, argc, argv, [&] { return plan(args, classes, views); });
 }

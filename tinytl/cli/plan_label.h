@@ -1,0 +1,22 @@
+// Labels of rectangles: which words fit, and how large.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tinytl::cli {
+
+inline constexpr double kCharacterWidth = 0.58;  // per font size; generous for Helvetica and Arial
+
+struct FittedLabel {
+  std::vector<std::string> lines;
+  int size = 0;  // of the font, in pixels
+};
+
+// The most that fits into `length` x `thickness` pixels: name and bytes in one line or two, the
+// name (its middle left out where enough of it remains to tell), the bytes, or nothing.
+std::optional<FittedLabel> fit_label(const std::string& name, size_t bytes, double length,
+                                     double thickness);
+
+}  // namespace tinytl::cli
