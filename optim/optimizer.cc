@@ -105,6 +105,20 @@ class Updates {
 
 }  // namespace
 
+void replace_graph(TrainingGraph& training, Graph graph, std::span<const ValueId> ids) {
+  const auto move = [&](ValueId& id) { id = ids[index(id)]; };
+  move(training.prediction);
+  move(training.target);
+  move(training.loss);
+  for (ParameterGradient& p : training.trained) {
+    move(p.parameter);
+    move(p.gradient);
+  }
+  for (auto& [group, id] : training.learning_rate) move(id);
+  if (training.adam_correction.has_value()) move(*training.adam_correction);
+  training.graph = std::move(graph);
+}
+
 TrainingGraph append_updates(GradientGraph gradients, const OptimizerOptions& options) {
   return Updates(std::move(gradients), options).run();
 }

@@ -33,6 +33,9 @@ struct TrainingGraph {
   int accumulation_steps = 1;
 };
 
+// Puts a rewritten graph in the place of training.graph. `ids`: the new id of each old value.
+void replace_graph(TrainingGraph& training, Graph graph, std::span<const ValueId> ids);
+
 // Appends an update node for each gradient, with global-norm clipping and accumulation where asked.
 // With accumulation the updates must be scheduled last (ScheduleOptions::updates_last) and only
 // every accumulation_steps-th step may apply them.

@@ -58,11 +58,11 @@ std::string recipe_of(const LoopArguments& loop, const MethodArguments& method,
       "--optimizer {} --keep {} --loss {} --label-smoothing {} --dropout {} --clip-norm {} "
       "--weight-decay {} --momentum {} "
       "--nesterov {} --accumulate {} --schedule {} --warmup-epochs {} --crop-area {} --flip {} "
-      "--jitter {} --no-augment {}",
+      "--jitter {} --no-augment {} --memory-budget {} --arena-budget {}",
       method.optimizer, loop.keep, method.loss, method.label_smoothing, method.dropout,
       method.clip_norm, method.weight_decay, method.momentum, method.nesterov, method.accumulate,
       loop.schedule, loop.warmup_epochs, image.crop_area_min, image.flip, image.jitter,
-      image.no_augment);
+      image.no_augment, method.memory_budget, method.arena_budget);
 }
 
 }  // namespace
@@ -99,6 +99,10 @@ void add_method_options(CLI::App& app, MethodArguments& args) {
   app.add_option("--batch-size", args.batch_size, "Images a step")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
+  app.add_option(
+      "--memory-budget", args.memory_budget,
+      "Most training memory, as 12MB, 512KB, 8MiB: trades time for memory to stay below");
+  app.add_option("--arena-budget", args.arena_budget, "The same for the arena alone");
   app.add_option("--micro-batch", args.micro_batch,
                  "Images at once, a divisor of --batch-size: a step runs in parts, in the memory "
                  "of one; or auto: the least memory (default: the whole batch)");
@@ -199,6 +203,40 @@ OptimizerOptions optimizer_of(const MethodArguments& args) {
   options.clip_norm = args.clip_norm;
   options.accumulation_steps = args.accumulate;
   return options;
+}
+
+namespace {
+
+// "12MB", "1.5 MiB", "200000".
+size_t bytes_of(const std::string& text, const char* flag) {
+  static const std::map<std::string, double> kUnits = {
+      {"", 1},    {"B", 1},    {"K", 1e3},    {"KB", 1e3},      {"M", 1e6},         {"MB", 1e6},
+      {"G", 1e9}, {"GB", 1e9}, {"KIB", 1024}, {"MIB", 1048576}, {"GIB", 1073741824}};
+  const size_t end = std::min(text.find_first_not_of("0123456789."), text.size());
+  std::string unit;
+  for (const char c : text.substr(end)) {
+    if (c != ' ') unit += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  }
+  double number = 0;
+  const bool is_number = end > 0 && CLI::detail::lexical_cast(text.substr(0, end), number);
+  const auto factor = kUnits.find(unit);
+  if (!is_number || factor == kUnits.end() || !(number * factor->second >= 1) ||
+      number * factor->second > 1e15) {
+    usage_error(std::string(flag) + " takes bytes as 12MB, 512KB, 8MiB or 200000, not \"" + text +
+                "\"");
+  }
+  return static_cast<size_t>(number * factor->second);
+}
+
+}  // namespace
+
+Budget budget_of(const MethodArguments& args) {
+  Budget budget;
+  if (!args.memory_budget.empty()) {
+    budget.training_memory = bytes_of(args.memory_budget, "--memory-budget");
+  }
+  if (!args.arena_budget.empty()) budget.arena = bytes_of(args.arena_budget, "--arena-budget");
+  return budget;
 }
 
 std::optional<int64_t> micro_batch_of(const MethodArguments& args) {
@@ -313,6 +351,10 @@ int run_command(CLI::App& app, int argc, char** argv, const std::function<int()>
     return code;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kDone : kUsage;
+  } catch (const BudgetError& error) {
+    std::fflush(stdout);
+    fmt::print(stderr, "{}: {}\n", app.get_name(), error.what());
+    return kOverBudget;
   } catch (const InputError& error) {
     std::fflush(stdout);  // so that a log has the error last
     fmt::print(stderr, "{}: {}\n", app.get_name(), error.what());

@@ -8,12 +8,19 @@
 #include "optim/optimizer.h"
 #include "tinytl/data/dataset.h"
 #include "tinytl/methods/update.h"
+#include "tinytl/train/fit_budget.h"
 #include "tinytl/train/trainer.h"
 
 namespace tinytl::cli {
 
 // Exit codes, the same for every command (README).
-enum ExitCode : int { kDone = 0, kUsage = 2, kBadInput = 3, kInterrupted = 130 };
+enum ExitCode : int { kDone = 0, kUsage = 2, kBadInput = 3, kOverBudget = 4, kInterrupted = 130 };
+
+// A budget that no plan meets.
+class BudgetError : public InputError {
+ public:
+  using InputError::InputError;
+};
 
 struct MethodArguments {
   std::string model;
@@ -31,7 +38,9 @@ struct MethodArguments {
   int accumulate = 1;
   float dropout = 0;
   int64_t batch_size = 8;
-  std::string micro_batch;  // number or "auto"; empty: the whole batch
+  std::string micro_batch;    // number or "auto"; empty: the whole batch, or as a budget asks
+  std::string memory_budget;  // bytes with a unit; empty: none
+  std::string arena_budget;
   int threads = 1;
   uint64_t seed = 0;
 };
@@ -82,6 +91,7 @@ Loss loss_of(const MethodArguments& args);
 OptimizerOptions optimizer_of(const MethodArguments& args);
 // Samples that run at once; empty: to be chosen (--micro-batch auto).
 std::optional<int64_t> micro_batch_of(const MethodArguments& args);
+Budget budget_of(const MethodArguments& args);
 DatasetOptions dataset_of(const DataArguments& args);
 Normalisation normalisation_of(const ImageArguments& args);
 // `native_size`: the images come in the network's own size, as digits do and photographs do not.

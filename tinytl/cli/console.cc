@@ -79,6 +79,20 @@ void print_line(const std::string& name, const std::string& value) {
   fmt::print("  {:<{}}{}\n", name, kNameWidth, value);
 }
 
+void print_levers(const Setup& setup) {
+  if (setup.levers.empty()) return;
+  fmt::print("\nmemory budget, met by\n");
+  std::vector<std::vector<std::string>> rows{
+      {"lever", "arena", "training memory", "predicted step", "time"}};
+  for (const PlannedStep& lever : setup.levers) {
+    rows.push_back({lever.what, bytes_text(lever.arena_bytes),
+                    bytes_text(lever.training_memory_bytes),
+                    fmt::format("{:.1f} ms", 1e3 * setup.machine_scale * lever.seconds),
+                    fmt::format("{:.2f}x", lever.seconds / setup.levers.front().seconds)});
+  }
+  print_table(rows);
+}
+
 void print_memory(const MemoryReport& memory, const Program& step) {
   fmt::print("\nmemory, planned\n");
   print_line("arena", fmt::format("{}   lower bound {}, gap {}; {} of it saved for backward",

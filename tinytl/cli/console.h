@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "tinytl/train/trainer.h"
+#include "tinytl/cli/setup.h"
 
 namespace tinytl::cli {
 
@@ -19,6 +19,9 @@ void print_table(const std::vector<std::vector<std::string>>& rows);
 
 // "  name          value", one aligned line of a block.
 void print_line(const std::string& name, const std::string& value);
+
+// What each lever saved and cost; nothing without levers.
+void print_levers(const Setup& setup);
 
 void print_memory(const MemoryReport& memory, const Program& step);
 

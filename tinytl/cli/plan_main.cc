@@ -17,6 +17,7 @@ constexpr const char* kExamples = R"(
 Examples:
   tinytl-plan --model mobilenet_v2.onnx --classes 10
   tinytl-plan --model mobilenet_v2.onnx --classes 10 --update full --batch-size 1 --report plan.json
+  tinytl-plan --model mobilenet_v2.onnx --classes 10 --memory-budget 15MB
   tinytl-plan --model mobilenet_v2.onnx --classes 10 --chart --svg plan.svg --html plan.html)";
 
 // What to show of the plan besides its figures. Empty names: no such file.
@@ -59,7 +60,9 @@ int plan(const MethodArguments& args, int64_t classes, const Views& views) {
   print_line("network", setup.imported);
   print_line("classifier", setup.classifier);
   print_line("trains", count_text(setup.session->memory().trainable_scalars) + " numbers");
+  print_levers(setup);
   print_memory(setup.session->memory(), setup.session->step_program());
+  print_line("predicted step", fmt::format("{:.1f} ms", 1e3 * setup.predicted_seconds));
   show(views, args, setup);
   return kDone;
 }

@@ -6,6 +6,13 @@ namespace tinytl::cli {
 
 Json plan_report(const MethodArguments& args, const Setup& setup) {
   const MemoryReport& memory = setup.session->memory();
+  Json levers = Json::array();
+  for (const PlannedStep& lever : setup.levers) {
+    levers.push_back({{"lever", lever.what},
+                      {"arena_bytes", lever.arena_bytes},
+                      {"training_memory_bytes", lever.training_memory_bytes},
+                      {"predicted_step_seconds", setup.machine_scale * lever.seconds}});
+  }
   return {{"model", std::filesystem::path(args.model).filename().string()},
           {"update", name_of(update_of(args))},
           {"batch_size", setup.session->batch_size()},
@@ -22,7 +29,11 @@ Json plan_report(const MethodArguments& args, const Setup& setup) {
           {"trainable_bytes", memory.trainable},
           {"optimizer_bytes", memory.optimizer},
           {"frozen_bytes", memory.frozen},
-          {"training_memory_bytes", memory.training_memory()}};
+          {"training_memory_bytes", memory.training_memory()},
+          {"predicted_step_seconds", setup.predicted_seconds},
+          {"regions_in_pieces", setup.regions_in_pieces},
+          {"values_recomputed", setup.values_recomputed},
+          {"levers", levers}};
 }
 
 void add_run(Json& report, const TrainingResult& result, const Measured& measured) {

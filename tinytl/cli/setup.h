@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tinytl/cli/arguments.h"
+#include "tinytl/train/fit_budget.h"
 
 namespace tinytl::cli {
 
@@ -11,10 +12,17 @@ struct Setup {
   std::string fingerprint;      // of the network as imported
   std::string imported;         // "51 convolutions, 1 matrix; 357,448 parameters"
   std::unique_ptr<Session> session;
+
+  // With a budget: the plan without levers first, then with one after the other. Else empty.
+  std::vector<PlannedStep> levers;
+  double predicted_seconds = 0;  // of a step on this machine (engine/schedule/cost.h)
+  double machine_scale = 1;      // this machine's time over that of `levers`
+  size_t regions_in_pieces = 0, values_recomputed = 0;
 };
 
-// `classes`: of the data set; 0 where the loss needs none. Imports and plans once, and for every
-// divisor of the batch with --micro-batch auto. Throws CLI::ValidationError, InputError.
+// `classes`: of the data set; 0 where the loss needs none. Imports and plans once, or, to meet a
+// budget, up to a hundred times in a few seconds. Throws CLI::ValidationError, InputError, and
+// BudgetError that says what the smallest budget would be.
 Setup prepare(const MethodArguments& args, int64_t classes);
 
 }  // namespace tinytl::cli

@@ -32,9 +32,11 @@ constexpr const char* kExamples = R"(
 Examples:
   tinytl-train --model mobilenet_v2.onnx --data photos --freeze-weights
   tinytl-train --model mobilenet_v2.onnx --data photos --update full --epochs 30 --lr auto
+  tinytl-train --model mobilenet_v2.onnx --data photos --memory-budget 15MB
   tinytl-train --model mobilenet_v2.onnx --data photos --resume
   tinytl-train --model mobilenet_v2.onnx --synthetic --classes 100 --max-steps 20
-Exit codes: 0 done, 2 wrong usage, 3 bad input, 130 interrupted (a checkpoint is saved).)";
+Exit codes: 0 done, 2 wrong usage, 3 bad input, 4 the memory budget cannot be met,
+130 interrupted (a checkpoint is saved).)";
 
 std::atomic<bool> stop_requested{false};
 
@@ -108,6 +110,7 @@ void print_task(const Arguments& args, const Setup& setup, const DatasetSplits& 
   if (data.ignored_files > 0) {
     print_line("ignored", fmt::format("{} files that are no images", data.ignored_files));
   }
+  print_levers(setup);
   print_memory(memory, setup.session->step_program());
 }
 
@@ -153,6 +156,11 @@ void print_result(const Arguments& args, const Setup& setup, const TrainingResul
   print_line("arena", fmt::format("{} planned, {} of pages touched", bytes_text(memory.arena),
                                   bytes_text(measured.arena_bytes)));
   print_line("allocations", fmt::format("{} in a step", result.allocations_in_step));
+  if (result.step_seconds_median > 0) {
+    print_line("predicted step",
+               fmt::format("{:.1f} ms, {:+.0f} % of the measured", 1e3 * setup.predicted_seconds,
+                           100 * (setup.predicted_seconds / result.step_seconds_median - 1)));
+  }
 }
 
 bool comes_in_native_size(const Dataset& data, const Setup& setup) {

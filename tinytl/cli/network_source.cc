@@ -1,0 +1,107 @@
+#include "tinytl/cli/network_source.h"
+
+#include "engine/onnx/import.h"
+#include "engine/ops/op_table.h"
+#include "engine/schedule/micro_batch.h"
+#include "tinytl/cli/console.h"
+#include "tinytl/methods/find_classifier.h"
+
+namespace tinytl::cli {
+namespace {
+
+std::string describe(const Graph& graph) {
+  int64_t convolutions = 0, matrices = 0, parameters = 0;
+  for (const Node& node : graph.nodes()) {
+    convolutions += node.op == &kConv2d || node.op == &kDepthwiseConv2d;
+    matrices += node.op == &kLinear || node.op == &kMatMul;
+  }
+  for (const Value& value : graph.values()) {
+    if (is_parameter(value.role)) parameters += value.type.elements();
+  }
+  return count_text(convolutions) + " convolutions, " + count_text(matrices) +
+         " matrix products, " + count_text(parameters) + " parameters, input " +
+         to_string(graph.value(graph.inputs.at(0)).type);
+}
+
+// An autoencoder's output as its input is stored: the two are compared number by number.
+void leave_output_as_input(Graph& graph) {
+  const ValueId stored = stored_output(graph);
+  const TensorType& input = graph.value(graph.inputs.at(0)).type;
+  if (graph.value(stored).type == input) graph.outputs.at(0) = stored;
+}
+
+FittedClassifier in_pieces(const FittedClassifier& whole, std::span<const Tiling> tilings) {
+  FittedClassifier result = whole;
+  std::vector<ValueId> ids;
+  result.graph = tile(whole.graph, tilings, &ids);
+  for (ValueId& id : result.parameters) id = ids[index(id)];
+  return result;
+}
+
+}  // namespace
+
+void NetworkSource::import(int64_t micro_batch) {
+  if (micro_batch == micro_batch_) return;
+  fitted_ = {};  // before there are two
+  const Graph network = import_onnx(args_.model, {.batch = micro_batch});
+  if (network.inputs.size() != 1) {
+    throw InputError(args_.model + ": has " + std::to_string(network.inputs.size()) +
+                     " inputs; training needs a network with one");
+  }
+  fingerprint_ = tinytl::fingerprint(network);
+  description_ = describe(network);
+  fitted_ = classes_ > 0
+                ? fit_classifier(network, classes_, {args_.head, args_.new_head, args_.seed})
+                : keep_classifier(network, args_.head);
+  if (classes_ == 0) leave_output_as_input(fitted_.graph);
+  if (args_.dropout > 0 && fitted_.parameters.empty()) {
+    throw InputError(args_.model +
+                     ": has no classifier for --dropout to stand before; leave it out");
+  }
+  micro_batch_ = micro_batch;
+}
+
+const Graph& NetworkSource::network(int64_t micro_batch) {
+  import(micro_batch);
+  return fitted_.graph;
+}
+
+StepGraphs NetworkSource::build(int64_t micro_batch, std::span<const Tiling> tilings) {
+  import(micro_batch);
+  FittedClassifier network = in_pieces(fitted_, tilings);
+  const FittedClassifier form = args_.dropout > 0 ? with_dropout(network, args_.dropout) : network;
+  const Loss loss = loss_of(args_);
+  OptimizerOptions optimizer = optimizer_of(args_);
+  optimizer.accumulation_steps *= static_cast<int>(args_.batch_size / micro_batch);
+  const UpdateScheme scheme = make_scheme(form.graph, update_of(args_), form.parameters);
+  return {.training = append_updates(differentiate(form.graph, loss, scheme), optimizer),
+          .inference = std::move(network.graph),
+          .loss = loss.kind};
+}
+
+// With a single sample nothing can be seen to mix.
+const Node* NetworkSource::mixing_node() {
+  if (args_.batch_size == 1) return nullptr;
+  import(args_.batch_size);
+  const std::optional<NodeId> mixing = mixes_batch(fitted_.graph);
+  return mixing.has_value() ? &fitted_.graph.node(*mixing) : nullptr;
+}
+
+std::vector<int64_t> NetworkSource::micro_batches() {
+  std::vector<int64_t> sizes{args_.batch_size};
+  if (mixing_node() != nullptr) return sizes;
+  for (int64_t size = args_.batch_size / 2; size >= 1; --size) {
+    if (args_.batch_size % size == 0) sizes.push_back(size);
+  }
+  return sizes;
+}
+
+void NetworkSource::check_samples_apart() {
+  const Node* node = mixing_node();
+  if (node == nullptr) return;
+  throw InputError(args_.model + ": " + node->name + " (" + std::string(node->op->name) +
+                   ") mixes the samples of a batch; use --micro-batch " +
+                   std::to_string(args_.batch_size));
+}
+
+}  // namespace tinytl::cli

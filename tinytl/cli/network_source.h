@@ -1,0 +1,39 @@
+// The network of a run at any number of samples at once.
+#pragma once
+
+#include "tinytl/cli/arguments.h"
+#include "tinytl/train/fit_budget.h"
+
+namespace tinytl::cli {
+
+// Imports when asked and holds one network at a time: weights are most of the memory of planning.
+class NetworkSource : public StepSource {
+ public:
+  // `classes`: of the data set; 0 where the loss needs none.
+  NetworkSource(const MethodArguments& args, int64_t classes) : args_(args), classes_(classes) {}
+
+  const Graph& network(int64_t micro_batch) override;
+  StepGraphs build(int64_t micro_batch, std::span<const Tiling> tilings) override;
+
+  // Of the network held: what people are told, and what a learnt file must match.
+  const std::string& description() const { return description_; }
+  const std::string& fingerprint() const { return fingerprint_; }
+  const FittedClassifier& fitted() const { return fitted_; }
+
+  // The divisors of the batch, itself first; only itself where a layer mixes the samples.
+  std::vector<int64_t> micro_batches();
+  // Throws InputError that names the layer that mixes the samples of a batch, if one does.
+  void check_samples_apart();
+
+ private:
+  void import(int64_t micro_batch);
+  const Node* mixing_node();
+
+  const MethodArguments& args_;
+  const int64_t classes_;
+  int64_t micro_batch_ = 0;  // of what is held
+  FittedClassifier fitted_;
+  std::string description_, fingerprint_;
+};
+
+}  // namespace tinytl::cli
