@@ -85,7 +85,9 @@ class Stepper {
       write_inputs(executor_);
       for (size_t i = 0; i < calls_.size(); ++i) {
         const auto start = std::chrono::steady_clock::now();
-        calls_[i].node->op->forward(*calls_[i].node, calls_[i].args);
+        const Call& call = calls_[i];
+        call.node->op->forward(*call.node,
+                               KernelArgs(tt_best_kernels(), call.in, call.out, call.scratch));
         samples[i].seconds = std::min(samples[i].seconds, seconds_since(start));
       }
     }
@@ -95,7 +97,8 @@ class Stepper {
  private:
   struct Call {
     const Node* node;
-    KernelArgs args;
+    std::vector<Operand> in, out;
+    std::byte* scratch = nullptr;
   };
 
   void* address(ValueId id) const {
@@ -113,12 +116,12 @@ class Stepper {
   void add(NodeId id) {
     const Graph& graph = program_.graph;
     const Node& node = graph.node(id);
-    KernelArgs args(tt_best_kernels(), types_of(graph, node.inputs), types_of(graph, node.outputs));
-    for (size_t i = 0; i < node.inputs.size(); ++i) args.set_input(i, address(node.inputs[i]));
-    for (size_t j = 0; j < node.outputs.size(); ++j) args.set_output(j, address(node.outputs[j]));
+    Call call{.node = &node, .in = {}, .out = {}};
+    for (const ValueId v : node.inputs) call.in.push_back({&graph.value(v).type, address(v)});
+    for (const ValueId v : node.outputs) call.out.push_back({&graph.value(v).type, address(v)});
     const auto scratch = program_.buffers.of_scratch[index(id)];
-    if (scratch.has_value()) args.set_scratch(in_arena(*scratch));
-    calls_.push_back({&node, std::move(args)});
+    if (scratch.has_value()) call.scratch = in_arena(*scratch);
+    calls_.push_back(std::move(call));
   }
 
   const Program& program_;

@@ -31,6 +31,7 @@ CASES = [  # model, data set ("": --synthetic), flags
     (MCUNET, "flowers17", "--update bias"),
     (LARGE, "flowers17", "--update bias"),
     (LARGE, "flowers17", "--update bias --micro-batch 1"),
+    (LARGE, "flowers17", "--update last"),
     (LARGE, "flowers17", "--update full --micro-batch 1"),
     (RESNET, "cifar10_sub", "--update bias --mean 0 --std 1"),
     (KWT, "", "--update bias --classes 12"),

@@ -1,24 +1,36 @@
 #include "engine/graph/attributes.h"
 
+#include <algorithm>
+
 #include "engine/graph/error.h"
 
 namespace tinytl {
 
+Attributes::Attributes(std::initializer_list<Items::value_type> list)
+    : items_(list.size() == 0 ? nullptr : std::make_shared<const Items>(list)) {}
+
+const Attributes::Items& Attributes::items() const {
+  static const Items none;
+  return items_ == nullptr ? none : *items_;
+}
+
 const Attributes::Value* Attributes::find(std::string_view name) const {
-  for (const auto& [key, value] : items_) {
+  for (const auto& [key, value] : items()) {
     if (key == name) return &value;
   }
   return nullptr;
 }
 
 void Attributes::set(std::string name, Value value) {
-  for (auto& [key, old] : items_) {
-    if (key == name) {
-      old = std::move(value);
-      return;
-    }
+  Items changed = items();
+  const auto old = std::ranges::find(changed, name, &Items::value_type::first);
+  if (old != changed.end()) {
+    old->second = std::move(value);
+  } else {
+    changed.emplace_back(std::move(name), std::move(value));
   }
-  items_.emplace_back(std::move(name), std::move(value));
+  changed.shrink_to_fit();
+  items_ = std::make_shared<const Items>(std::move(changed));
 }
 
 int64_t Attributes::integer(std::string_view name) const {

@@ -55,16 +55,19 @@ std::string to_string(const TensorType& type) {
   return name_of(type.dtype) + to_string(type.shape);
 }
 
-void Tensor::Free::operator()(std::byte* p) const { std::free(p); }
+// Fresh pages of the system are zero already: what is never written takes no memory. The block's
+// own start lies in front of the aligned bytes.
+void Tensor::Free::operator()(std::byte* p) const { std::free(reinterpret_cast<void**>(p)[-1]); }
 
 Tensor::Tensor(TensorType type) : type_(std::move(type)) {
   constexpr size_t kAlignment = 64;
   const size_t bytes = (type_.bytes() + kAlignment - 1) / kAlignment * kAlignment;
-  auto* p =
-      static_cast<std::byte*>(std::aligned_alloc(kAlignment, bytes == 0 ? kAlignment : bytes));
-  if (p == nullptr) throw std::bad_alloc();
-  data_.reset(p);
-  std::memset(p, 0, bytes);
+  void* block = std::calloc(bytes + kAlignment + sizeof(void*), 1);
+  if (block == nullptr) throw std::bad_alloc();
+  const auto start = reinterpret_cast<uintptr_t>(block) + sizeof(void*);
+  const uintptr_t aligned = (start + kAlignment - 1) / kAlignment * kAlignment;
+  data_.reset(reinterpret_cast<std::byte*>(aligned));
+  reinterpret_cast<void**>(aligned)[-1] = block;
 }
 
 std::span<float> Tensor::f32() {

@@ -25,10 +25,10 @@ OutputTypes infer(const Node& node, InputTypes in) {
   return {y};
 }
 
-tt_gemm gemm_of(InputTypes in) {
-  const int64_t features = in[kW].dim(0), outputs = in[kW].dim(1);
+tt_gemm gemm_of(const TensorType& x, const TensorType& w) {
+  const int64_t features = w.dim(0), outputs = w.dim(1);
   tt_gemm g{};
-  g.m = static_cast<int32_t>(rows_of(in[kX]));
+  g.m = static_cast<int32_t>(rows_of(x));
   g.n = static_cast<int32_t>(outputs);
   g.k = static_cast<int32_t>(features);
   g.a_row = features;
@@ -40,12 +40,12 @@ tt_gemm gemm_of(InputTypes in) {
 }
 
 size_t scratch_bytes(const Node&, InputTypes in, const tt_kernels& kernels) {
-  const tt_gemm g = gemm_of(in);
+  const tt_gemm g = gemm_of(in[kX], in[kW]);
   return kernels.gemm_scratch_bytes(&g);
 }
 
 void forward(const Node&, const KernelArgs& t) {
-  tt_gemm g = gemm_of(t.types());
+  tt_gemm g = gemm_of(t.type(kX), t.type(kW));
   g.a = t.f32(kX);
   g.b = t.f32(kW);
   g.bias = t.inputs() > kB ? t.f32(kB) : nullptr;

@@ -15,11 +15,11 @@ enum { kA, kB };
 
 Shape leading(const Shape& shape) { return {shape.begin(), shape.end() - 2}; }
 
-tt_gemm gemm_of(const Node& node, InputTypes in) {
+tt_gemm gemm_of(const Node& node, const TensorType& a, const TensorType& b) {
   const bool ta = node.attributes.integer("transpose_a") != 0;
   const bool tb = node.attributes.integer("transpose_b") != 0;
-  const int64_t a_rows = in[kA].shape[in[kA].rank() - 2], a_cols = in[kA].shape.back();
-  const int64_t b_rows = in[kB].shape[in[kB].rank() - 2], b_cols = in[kB].shape.back();
+  const int64_t a_rows = a.shape[a.rank() - 2], a_cols = a.shape.back();
+  const int64_t b_rows = b.shape[b.rank() - 2], b_cols = b.shape.back();
   tt_gemm g{};
   g.m = static_cast<int32_t>(ta ? a_cols : a_rows);
   g.k = static_cast<int32_t>(ta ? a_rows : a_cols);
@@ -33,14 +33,14 @@ tt_gemm gemm_of(const Node& node, InputTypes in) {
 }
 
 // One matrix serves every batch of a: the batches are rows of one tall product.
-bool is_one_product(const Node& node, InputTypes in) {
-  return in[kB].rank() == 2 && node.attributes.integer("transpose_a") == 0;
+bool is_one_product(const Node& node, const TensorType& b) {
+  return b.rank() == 2 && node.attributes.integer("transpose_a") == 0;
 }
 
 OutputTypes infer(const Node& node, InputTypes in) {
   check(in.size() == 2 && in[kA].rank() >= 2 && in[kB].rank() >= 2, node, in,
         "takes two tensors of rank 2 or more");
-  const tt_gemm g = gemm_of(node, in);
+  const tt_gemm g = gemm_of(node, in[kA], in[kB]);
   const int64_t b_depth = node.attributes.integer("transpose_b") != 0
                               ? in[kB].shape.back()
                               : in[kB].shape[in[kB].rank() - 2];
@@ -53,7 +53,7 @@ OutputTypes infer(const Node& node, InputTypes in) {
 }
 
 size_t scratch_bytes(const Node& node, InputTypes in, const tt_kernels& kernels) {
-  const tt_gemm g = gemm_of(node, in);
+  const tt_gemm g = gemm_of(node, in[kA], in[kB]);
   return kernels.gemm_scratch_bytes(&g);
 }
 
@@ -75,9 +75,9 @@ int64_t matrix_index(int64_t flat, const Shape& out, const Shape& operand) {
 }
 
 void forward(const Node& node, const KernelArgs& t) {
-  tt_gemm g = gemm_of(node, t.types());
+  tt_gemm g = gemm_of(node, t.type(kA), t.type(kB));
   g.b = t.f32(kB);
-  if (is_one_product(node, t.types())) {
+  if (is_one_product(node, t.type(kB))) {
     g.m = static_cast<int32_t>(rows_of(t.out_type()));
     g.a = t.f32(kA);
     g.c = t.out_f32();

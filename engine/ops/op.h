@@ -16,40 +16,37 @@ namespace tinytl {
 using InputTypes = std::span<const TensorType>;
 using OutputTypes = std::vector<TensorType>;
 
-// What a kernel may touch. Made once by the executor, so reading it costs a load.
+// A tensor that a kernel reads or writes.
+struct Operand {
+  const TensorType* type = nullptr;
+  void* data = nullptr;
+};
+
+// What a kernel may touch: views of tables that its maker keeps.
 class KernelArgs {
  public:
-  KernelArgs(const tt_kernels* kernels, std::vector<TensorType> in_types,
-             std::vector<TensorType> out_types)
-      : kernels_(kernels), in_types_(std::move(in_types)), out_types_(std::move(out_types)) {
-    in_.resize(in_types_.size());
-    out_.resize(out_types_.size());
-  }
+  KernelArgs(const tt_kernels* kernels, std::span<const Operand> in, std::span<const Operand> out,
+             void* scratch)
+      : kernels_(kernels), in_(in), out_(out), scratch_(scratch) {}
 
   size_t inputs() const { return in_.size(); }
-  std::span<const TensorType> types() const { return in_types_; }
-  const TensorType& type(size_t i) const { return in_types_[i]; }
-  const TensorType& out_type(size_t i = 0) const { return out_types_[i]; }
-  const float* f32(size_t i) const { return static_cast<const float*>(in_[i]); }
-  const int32_t* i32(size_t i) const { return static_cast<const int32_t*>(in_[i]); }
-  const uint8_t* bits(size_t i) const { return static_cast<const uint8_t*>(in_[i]); }
+  const TensorType& type(size_t i) const { return *in_[i].type; }
+  const TensorType& out_type(size_t i = 0) const { return *out_[i].type; }
+  const float* f32(size_t i) const { return static_cast<const float*>(in_[i].data); }
+  const int32_t* i32(size_t i) const { return static_cast<const int32_t*>(in_[i].data); }
+  const uint8_t* bits(size_t i) const { return static_cast<const uint8_t*>(in_[i].data); }
   // Input i, which the operator declares to overwrite (OpDef::mutates).
-  float* mutable_f32(size_t i) const { return static_cast<float*>(in_[i]); }
-  float* out_f32(size_t i = 0) const { return static_cast<float*>(out_[i]); }
-  int32_t* out_i32(size_t i = 0) const { return static_cast<int32_t*>(out_[i]); }
-  uint8_t* out_bits(size_t i = 0) const { return static_cast<uint8_t*>(out_[i]); }
+  float* mutable_f32(size_t i) const { return static_cast<float*>(in_[i].data); }
+  float* out_f32(size_t i = 0) const { return static_cast<float*>(out_[i].data); }
+  int32_t* out_i32(size_t i = 0) const { return static_cast<int32_t*>(out_[i].data); }
+  uint8_t* out_bits(size_t i = 0) const { return static_cast<uint8_t*>(out_[i].data); }
   void* scratch() const { return scratch_; }
   const tt_kernels& kernels() const { return *kernels_; }
 
-  void set_input(size_t i, void* p) { in_[i] = p; }
-  void set_output(size_t i, void* p) { out_[i] = p; }
-  void set_scratch(void* p) { scratch_ = p; }
-
  private:
   const tt_kernels* kernels_;
-  std::vector<TensorType> in_types_, out_types_;
-  std::vector<void*> in_, out_;
-  void* scratch_ = nullptr;
+  std::span<const Operand> in_, out_;
+  void* scratch_;
 };
 
 // Handed to a gradient rule. The rule asks which inputs want a gradient and emits nodes for those
@@ -88,7 +85,8 @@ struct OpDef {
   // Types of the outputs. Throws InputError (through `check`) where the inputs do not fit.
   OutputTypes (*infer)(const Node&, InputTypes);
 
-  // Computes the outputs. Everything was checked before; allocates nothing, cannot fail.
+  // Computes the outputs. Everything was checked before; allocates nothing, cannot fail. Of the
+  // node, it reads the attributes only: an executor keeps no more.
   void (*forward)(const Node&, const KernelArgs&);
 
   // Emits the gradient of every wanted input. Null: not differentiable, reported before training.

@@ -37,10 +37,10 @@ OutputTypes infer(const Node& node, InputTypes in) {
   return {in[kAcc]};
 }
 
-tt_gemm gemm_of(const Node& node, InputTypes in) {
-  const int64_t k = columns_of(in[kA]), n = columns_of(in[kAcc]);
+tt_gemm gemm_of(const Node& node, const TensorType& acc, const TensorType& a) {
+  const int64_t k = columns_of(a), n = columns_of(acc);
   tt_gemm g{};
-  g.m = static_cast<int32_t>(rows_of(in[kA]));
+  g.m = static_cast<int32_t>(rows_of(a));
   g.n = static_cast<int32_t>(n);
   g.k = static_cast<int32_t>(k);
   g.a_row = k;
@@ -53,13 +53,13 @@ tt_gemm gemm_of(const Node& node, InputTypes in) {
 }
 
 size_t scratch_bytes(const Node& node, InputTypes in, const tt_kernels& kernels) {
-  const tt_gemm g = gemm_of(node, in);
+  const tt_gemm g = gemm_of(node, in[kAcc], in[kA]);
   return kernels.gemm_scratch_bytes(&g);
 }
 
 void forward(const Node& node, const KernelArgs& t) {
   if (t.out_f32() != t.f32(kAcc)) std::memcpy(t.out_f32(), t.f32(kAcc), t.out_type().bytes());
-  tt_gemm g = gemm_of(node, t.types());
+  tt_gemm g = gemm_of(node, t.type(kAcc), t.type(kA));
   g.a = t.f32(kA);
   g.b = t.f32(kW);
   g.bias = t.inputs() > kB ? t.f32(kB) : nullptr;

@@ -16,71 +16,105 @@ Executor::Executor(Program program, ExecutorOptions options)
     : program_(std::move(program)),
       kernels_(kernels_of(options)),
       arena_(options.arena != nullptr ? options.arena
-                                      : std::make_shared<Arena>(program_.plan.arena_bytes)) {
-  TT_ASSERT(arena_->bytes() >= program_.plan.arena_bytes);
-  for (size_t v = 0; v < program_.graph.values().size(); ++v) {
-    Value& value = program_.graph.value(ValueId{static_cast<uint32_t>(v)});
+                                      : std::make_shared<Arena>(program_->plan.arena_bytes)) {
+  TT_ASSERT(arena_->bytes() >= program_->plan.arena_bytes);
+  give_state_storage();
+  resolve_values();
+  resolve_nodes();
+}
+
+void Executor::give_state_storage() {
+  for (size_t v = 0; v < graph().values().size(); ++v) {
+    Value& value = program_->graph.value(ValueId{static_cast<uint32_t>(v)});
     if (value.role == Role::kState && value.data == nullptr) {
       value.data = std::make_shared<Tensor>(value.type);
     }
   }
-  resolve();
 }
 
 std::byte* Executor::buffer_address(size_t buffer) const {
-  return arena_->data() + program_.plan.offsets[buffer];
+  return arena_->data() + program_->plan.offsets[buffer];
 }
 
 void* Executor::address(ValueId id) const {
-  const size_t offset = program_.buffers.offset[index(id)];
-  const ValueId root = program_.buffers.root[index(id)];
-  const Value& value = program_.graph.value(root);
-  if (is_persistent(value.role)) return value.data->bytes().data() + offset;
-  const auto buffer = program_.buffers.of_value[index(id)];
+  const Buffers& buffers = program_->buffers;
+  const size_t offset = buffers.offset[index(id)];
+  const Value& root = graph().value(buffers.root[index(id)]);
+  if (is_persistent(root.role)) return root.data->bytes().data() + offset;
+  const auto buffer = buffers.of_value[index(id)];
   return buffer.has_value() ? buffer_address(*buffer) + offset : nullptr;
 }
 
-void Executor::resolve() {
-  const Graph& graph = program_.graph;
-  const Schedule& order = program_.schedule;
-  for (size_t step = 0; step < order.order.size(); ++step) {
-    if (step == order.first_update) first_update_ = instructions_.size();
-    const NodeId id = order.order[step];
-    const Node& node = graph.node(id);
-    if (program_.buffers.elided[index(id)]) continue;
-    std::vector<TensorType> in, out;
-    for (const ValueId v : node.inputs) in.push_back(graph.value(v).type);
-    for (const ValueId v : node.outputs) out.push_back(graph.value(v).type);
-    KernelArgs args(kernels_, std::move(in), std::move(out));
-    for (size_t i = 0; i < node.inputs.size(); ++i) args.set_input(i, address(node.inputs[i]));
-    for (size_t j = 0; j < node.outputs.size(); ++j) args.set_output(j, address(node.outputs[j]));
-    const auto scratch = program_.buffers.of_scratch[index(id)];
-    if (scratch.has_value()) args.set_scratch(buffer_address(*scratch));
-    instructions_.push_back({&node, node.op->forward, std::move(args)});
+void Executor::resolve_values() {
+  const std::span<const Value> values = graph().values();
+  values_.reserve(values.size());
+  for (size_t v = 0; v < values.size(); ++v) {
+    const TensorType* const type = &*types_.insert(values[v].type).first;
+    values_.push_back({type, address(ValueId{static_cast<uint32_t>(v)})});
+    if (values[v].data != nullptr) tensors_.push_back(values[v].data);
   }
-  if (order.first_update == order.order.size()) first_update_ = instructions_.size();
+  tensors_.shrink_to_fit();
+}
+
+// Operands of an instruction; operands_ must have room for them.
+std::span<const Operand> Executor::operands_of(std::span<const ValueId> ids) {
+  TT_ASSERT(operands_.size() + ids.size() <= operands_.capacity());
+  const Operand* const begin = operands_.data() + operands_.size();
+  for (const ValueId id : ids) operands_.push_back(values_[index(id)]);
+  return {begin, ids.size()};
+}
+
+void Executor::resolve_nodes() {
+  const Schedule& schedule = program_->schedule;
+  const Buffers& buffers = program_->buffers;
+  const auto runs = [&](NodeId id) { return !buffers.elided[index(id)]; };
+  size_t operands = 0, count = 0;
+  for (const NodeId id : schedule.order) {
+    if (!runs(id)) continue;
+    ++count;
+    operands += graph().node(id).inputs.size() + graph().node(id).outputs.size();
+  }
+  operands_.reserve(operands);
+  instructions_.reserve(count);
+  for (size_t step = 0; step < schedule.order.size(); ++step) {
+    if (step == schedule.first_update) first_update_ = instructions_.size();
+    const NodeId id = schedule.order[step];
+    if (!runs(id)) continue;
+    const Node& node = graph().node(id);
+    const auto in = operands_of(node.inputs), out = operands_of(node.outputs);
+    const auto scratch = buffers.of_scratch[index(id)];
+    instructions_.push_back(
+        {.node = {.name = "",
+                  .op = node.op,
+                  .inputs = {},
+                  .outputs = {},
+                  .attributes = node.attributes,
+                  .phase = node.phase},
+         .args = {kernels_, in, out, scratch.has_value() ? buffer_address(*scratch) : nullptr}});
+  }
+  if (schedule.first_update == schedule.order.size()) first_update_ = instructions_.size();
 }
 
 void Executor::step(bool apply_updates) noexcept {
   const size_t count = apply_updates ? instructions_.size() : first_update_;
   for (size_t i = 0; i < count; ++i) {
     const Instruction& instruction = instructions_[i];
-    instruction.forward(*instruction.node, instruction.args);
+    instruction.node.op->forward(instruction.node, instruction.args);
   }
 }
 
 std::span<float> Executor::f32(ValueId id) const {
-  const TensorType& type = program_.graph.value(id).type;
-  TT_ASSERT(type.dtype == DType::kF32);
-  auto* p = static_cast<float*>(address(id));
-  return {p, p == nullptr ? 0 : static_cast<size_t>(type.elements())};
+  const Operand& value = values_.at(index(id));
+  TT_ASSERT(value.type->dtype == DType::kF32);
+  auto* p = static_cast<float*>(value.data);
+  return {p, p == nullptr ? 0 : static_cast<size_t>(value.type->elements())};
 }
 
 std::span<int32_t> Executor::i32(ValueId id) const {
-  const TensorType& type = program_.graph.value(id).type;
-  TT_ASSERT(type.dtype == DType::kI32);
-  auto* p = static_cast<int32_t*>(address(id));
-  return {p, p == nullptr ? 0 : static_cast<size_t>(type.elements())};
+  const Operand& value = values_.at(index(id));
+  TT_ASSERT(value.type->dtype == DType::kI32);
+  auto* p = static_cast<int32_t*>(value.data);
+  return {p, p == nullptr ? 0 : static_cast<size_t>(value.type->elements())};
 }
 
 }  // namespace tinytl

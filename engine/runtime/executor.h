@@ -2,7 +2,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <set>
 #include <span>
+#include <tuple>
 
 #include "engine/runtime/arena.h"
 #include "engine/runtime/program.h"
@@ -23,8 +26,12 @@ class Executor {
   Executor(Program program, ExecutorOptions options = {});
   // Compiles first.
   explicit Executor(Graph graph, ExecutorOptions options = {});
-  Executor(Executor&&) = default;  // a copy would run on the nodes of the original
+  Executor(Executor&&) = default;  // a copy would run on the tables of the original
   Executor& operator=(Executor&&) = default;
+
+  // Frees all that running does not need: most of the memory beside the tensors. graph() and
+  // program() must not be called from now on.
+  void forget_program() { program_.reset(); }
 
   // Bytes of an input (write them before every step: the arena reuses them within it), of an output
   // (valid until the next step of any executor on the arena), or of a parameter or state.
@@ -34,23 +41,37 @@ class Executor {
   // Runs every node; or, with `apply_updates` false, those before Schedule::first_update.
   void step(bool apply_updates = true) noexcept;
 
-  const Graph& graph() const { return program_.graph; }
-  const Program& program() const { return program_; }
+  const Graph& graph() const { return program().graph; }
+  const Program& program() const {
+    TT_ASSERT(program_.has_value());
+    return *program_;
+  }
   const Arena& arena() const { return *arena_; }
 
  private:
   struct Instruction {
-    const Node* node;
-    void (*forward)(const Node&, const KernelArgs&);
+    Node node;  // without its name and values
     KernelArgs args;
   };
+  struct Less {
+    bool operator()(const TensorType& a, const TensorType& b) const {
+      return std::tie(a.dtype, a.shape) < std::tie(b.dtype, b.shape);
+    }
+  };
+  void give_state_storage();
   void* address(ValueId id) const;
   std::byte* buffer_address(size_t buffer) const;
-  void resolve();
+  void resolve_values();
+  void resolve_nodes();
+  std::span<const Operand> operands_of(std::span<const ValueId> ids);
 
-  Program program_;
+  std::optional<Program> program_;
   const tt_kernels* kernels_;
   std::shared_ptr<Arena> arena_;
+  std::vector<std::shared_ptr<Tensor>> tensors_;  // keeps them alive
+  std::set<TensorType, Less> types_;              // each once: many values have the same
+  std::vector<Operand> values_;                   // by id
+  std::vector<Operand> operands_;                 // of the instructions, one after the other
   std::vector<Instruction> instructions_;
   size_t first_update_ = 0;  // index into instructions_
 };

@@ -42,6 +42,15 @@ TEST(Attributes, SetReplacesAndKeepsOrder) {
   EXPECT_EQ(attributes.items().size(), 3u);
 }
 
+TEST(Attributes, CopiesShareUntilOneIsChanged) {
+  const Attributes original{{"axis", int64_t{1}}};
+  Attributes copy = original;
+  EXPECT_EQ(&copy.items(), &original.items());
+  copy.set("axis", int64_t{2});
+  EXPECT_EQ(original.integer("axis"), 1);
+  EXPECT_EQ(copy.integer("axis"), 2);
+}
+
 TEST(Graph, FindsValuesByName) {
   const Graph g = mlp(2, 3, {4});
   ASSERT_NE(g.find("fc0.bias"), nullptr);

@@ -14,11 +14,11 @@ class InPlace : public Kernels {
   Buffer run(const OpDef& op, const Node& node, const std::vector<TensorType>& types,
              const std::vector<Buffer>& inputs, bool overwrite) const {
     const OutputTypes out = op.infer(node, types);
-    KernelArgs args(&kernels(), types, out);
     std::vector<Buffer> copies = inputs;
     Buffer y(out[0].elements());
-    for (size_t i = 0; i < copies.size(); ++i) args.set_input(i, copies[i].get());
-    args.set_output(0, overwrite ? copies[0].get() : y.get());
+    std::vector<Operand> in;
+    for (size_t i = 0; i < copies.size(); ++i) in.push_back({&types[i], copies[i].get()});
+    const Operand result{&out[0], overwrite ? copies[0].get() : y.get()};
     size_t bytes = 0;
     if (overwrite && op.in_place_scratch != nullptr) {
       bytes = op.in_place_scratch(node, types, kernels()).value();
@@ -26,8 +26,7 @@ class InPlace : public Kernels {
       bytes = op.scratch_bytes(node, types, kernels());
     }
     Buffer scratch = scratch_of(bytes);
-    args.set_scratch(scratch.get());
-    op.forward(node, args);
+    op.forward(node, KernelArgs(&kernels(), in, {&result, 1}, scratch.get()));
     return overwrite ? copies[0] : y;
   }
 

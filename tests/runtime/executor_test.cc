@@ -122,6 +122,21 @@ TEST(Executor, TouchesExactlyThePlannedPages) {
   }
 }
 
+TEST(Executor, RunsTheSameWithoutItsProgram) {
+  const Graph model = small_cnn(4);
+  const auto loss_after_steps = [&](bool forget) {
+    const TrainingGraph t = training_graph(with_own_tensors(model));
+    Executor executor(t.graph);
+    if (forget) executor.forget_program();
+    for (int i = 0; i < 3; ++i) {
+      write_inputs(executor, t);
+      executor.step();
+    }
+    return executor.f32(t.loss)[0];
+  };
+  EXPECT_EQ(loss_after_steps(true), loss_after_steps(false));
+}
+
 TEST(Executor, WithoutUpdatesAStepChangesNoParameter) {
   const TrainingGraph t = training_graph(small_cnn(2), {.accumulation_steps = 2});
   Executor executor(compile(t.graph, *tt_best_kernels(), {.updates_last = true}));

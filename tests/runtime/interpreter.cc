@@ -62,6 +62,12 @@ class Interpreter {
     return arena_ + program_.plan.offsets[*buffer] + program_.buffers.offset[index(id)];
   }
 
+  std::vector<Operand> operands(std::span<const ValueId> ids) const {
+    std::vector<Operand> result;
+    for (const ValueId v : ids) result.push_back({&graph_.value(v).type, addresses_[index(v)]});
+    return result;
+  }
+
   void run(NodeId id) {
     const Node& node = graph_.node(id);
     if (memory_ == Memory::kPoisoned && program_.buffers.elided[index(id)]) {
@@ -76,22 +82,14 @@ class Interpreter {
       addresses_[index(node.outputs[0])] = addresses_[index(node.inputs[0])];
       return;
     }
-    std::vector<TensorType> in, out;
-    for (const ValueId v : node.inputs) in.push_back(graph_.value(v).type);
-    for (const ValueId v : node.outputs) out.push_back(graph_.value(v).type);
-    KernelArgs args(&kernels_, in, out);
-    for (size_t i = 0; i < in.size(); ++i) args.set_input(i, addresses_[index(node.inputs[i])]);
-    for (size_t j = 0; j < out.size(); ++j) {
-      addresses_[index(node.outputs[j])] = place(node.outputs[j]);
-      args.set_output(j, addresses_[index(node.outputs[j])]);
+    for (const ValueId v : node.outputs) addresses_[index(v)] = place(v);
+    const std::vector<Operand> in = operands(node.inputs), out = operands(node.outputs);
+    std::byte* scratch = nullptr;
+    if (const auto buffer = program_.buffers.of_scratch[index(id)]; buffer.has_value()) {
+      scratch = memory_ == Memory::kUnshared ? allocate(program_.buffers.lifetimes[*buffer].bytes)
+                                             : arena_ + program_.plan.offsets[*buffer];
     }
-    const auto scratch = program_.buffers.of_scratch[index(id)];
-    if (scratch.has_value()) {
-      args.set_scratch(memory_ == Memory::kUnshared
-                           ? allocate(program_.buffers.lifetimes[*scratch].bytes)
-                           : arena_ + program_.plan.offsets[*scratch]);
-    }
-    node.op->forward(node, args);
+    node.op->forward(node, KernelArgs(&kernels_, in, out, scratch));
   }
 
   // Makes all but the live tensors unreadable while node `step` runs (AddressSanitizer).

@@ -145,19 +145,15 @@ bool is_cmyk(const jpeg_decompress_struct& info) {
   return info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
 }
 
-// Adobe's files, which are nearly all CMYK JPEGs, store inks inverted: 255 is no ink.
-Image from_cmyk(const Image& cmyk, bool inverted, int channels) {
-  Image rgb{cmyk.width, cmyk.height, 3, {}};
-  rgb.pixels.resize(cmyk.pixels.size() / 4 * 3);
-  for (size_t i = 0; i < cmyk.pixels.size() / 4; ++i) {
-    const uint8_t* ink = &cmyk.pixels[4 * i];
-    const int black = inverted ? ink[3] : 255 - ink[3];
+// In place. Adobe's files, which are nearly all CMYK JPEGs, store inks inverted: 255 is no ink.
+void cmyk_to_rgb(std::span<uint8_t> row, bool inverted) {
+  for (size_t i = 0; i < row.size() / 4; ++i) {
+    const int black = inverted ? row[4 * i + 3] : 255 - row[4 * i + 3];
     for (size_t c = 0; c < 3; ++c) {
-      const int light = inverted ? ink[c] : 255 - ink[c];
-      rgb.pixels[3 * i + c] = static_cast<uint8_t>((light * black + 127) / 255);
+      const int light = inverted ? row[4 * i + c] : 255 - row[4 * i + c];
+      row[3 * i + c] = static_cast<uint8_t>((light * black + 127) / 255);
     }
   }
-  return with_channels(std::move(rgb), channels);
 }
 
 }  // namespace
@@ -175,22 +171,22 @@ Image decode_jpeg(std::FILE* file, int channels, int at_least_side) {
   info.out_color_space = is_cmyk(info) ? JCS_CMYK : channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
   run(decoder, [&] { jpeg_start_decompress(&info); });
 
-  Image image{static_cast<int>(info.output_width),
-              static_cast<int>(info.output_height),
-              info.output_components,
-              {}};
-  const size_t row_bytes = static_cast<size_t>(image.width) * image.channels;
-  image.pixels.resize(row_bytes * image.height);
+  // One eighth is the decoder's smallest scale, and still too large a picture of a good camera.
+  const auto width = static_cast<int>(info.output_width);
+  const auto height = static_cast<int>(info.output_height);
+  Reducer reducer(width, height, is_cmyk(info) ? 3 : info.output_components, channels,
+                  reduction(std::min(width, height), at_least_side));
+  std::vector<uint8_t> row(info.output_width * static_cast<size_t>(info.output_components));
   run(decoder, [&] {
     while (info.output_scanline < info.output_height) {
-      JSAMPROW row = image.pixels.data() + row_bytes * info.output_scanline;
-      jpeg_read_scanlines(&info, &row, 1);
+      JSAMPROW to = row.data();
+      jpeg_read_scanlines(&info, &to, 1);
+      if (is_cmyk(info)) cmyk_to_rgb(row, info.saw_Adobe_marker != 0);
+      reducer.add_row(row.data());
     }
     jpeg_finish_decompress(&info);
   });
-  if (is_cmyk(info)) image = from_cmyk(image, info.saw_Adobe_marker != 0, channels);
-  // One eighth is the decoder's smallest scale, and still too large a picture of a good camera.
-  return upright(reduced(std::move(image), at_least_side), orientation);
+  return upright(reducer.take(), orientation);
 }
 
 }  // namespace tinytl

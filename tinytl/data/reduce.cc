@@ -20,6 +20,10 @@ Reducer::Reducer(int width, int height, int source_channels, int channels, int f
 
 void Reducer::add_row(const uint8_t* row) {
   if (next_row_ / factor_ >= image_.height) return;
+  if (factor_ == 1 && source_channels_ == image_.channels) {
+    std::copy_n(row, sums_.size(), image_.pixels.data() + sums_.size() * next_row_++);
+    return;
+  }
   uint32_t* sum = sums_.data();
   for (int x = 0; x < image_.width; ++x, sum += image_.channels) {
     for (int i = 0; i < factor_; ++i, row += source_channels_) add_pixel(row, sum);
@@ -52,15 +56,6 @@ void Reducer::finish_row() {
     *out++ = static_cast<uint8_t>((sum + area / 2) / area);
     sum = 0;
   }
-}
-
-Image reduced(Image image, int at_least_side) {
-  const int factor = reduction(std::min(image.width, image.height), at_least_side);
-  if (factor == 1) return image;
-  Reducer reducer(image.width, image.height, image.channels, image.channels, factor);
-  const size_t row_bytes = static_cast<size_t>(image.width) * image.channels;
-  for (int y = 0; y < image.height; ++y) reducer.add_row(image.pixels.data() + row_bytes * y);
-  return reducer.take();
 }
 
 }  // namespace tinytl

@@ -33,7 +33,4 @@ class Reducer {
   int next_row_ = 0;
 };
 
-// A decoded image, shrunk the same way.
-Image reduced(Image image, int at_least_side);
-
 }  // namespace tinytl

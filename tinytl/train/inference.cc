@@ -53,15 +53,13 @@ LoaderOptions loader_for(const TensorType& input, bool training) {
 
 Inference::Inference(Program program, Loss::Kind loss, std::shared_ptr<Arena> arena)
     : loss_(loss),
+      input_(program.graph.inputs.at(0)),
+      output_(program.graph.outputs.at(0)),
+      input_type_(program.graph.value(input_).type),
+      output_type_(program.graph.value(output_).type),
       executor_(checked(std::move(program), loss),
-                {.kernels = nullptr, .arena = std::move(arena)}) {}
-
-const TensorType& Inference::input_type() const {
-  return executor_.graph().value(executor_.graph().inputs.at(0)).type;
-}
-
-const TensorType& Inference::output_type() const {
-  return executor_.graph().value(executor_.graph().outputs.at(0)).type;
+                {.kernels = nullptr, .arena = std::move(arena)}) {
+  executor_.forget_program();
 }
 
 int64_t Inference::classes() const {
@@ -75,12 +73,12 @@ std::span<const float> Inference::predict(const Batch& batch,
 }
 
 void Inference::load(const Batch& batch, const Normalisation& normalisation) noexcept {
-  to_float(batch, normalisation, executor_.f32(executor_.graph().inputs[0]).data());
+  to_float(batch, normalisation, executor_.f32(input_).data());
 }
 
 std::span<const float> Inference::run() noexcept {
   executor_.step();
-  return executor_.f32(executor_.graph().outputs[0]);
+  return executor_.f32(output_);
 }
 
 void Inference::add_row(Evaluation& result, std::span<const float> scores, int32_t label) const {

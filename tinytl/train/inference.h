@@ -23,8 +23,8 @@ class Inference {
   // is not one row a sample, or for classes no matrix.
   Inference(Program program, Loss::Kind loss, std::shared_ptr<Arena> arena = nullptr);
 
-  const TensorType& input_type() const;
-  const TensorType& output_type() const;
+  const TensorType& input_type() const { return input_type_; }
+  const TensorType& output_type() const { return output_type_; }
   int64_t batch_size() const { return input_type().dim(0); }
   int64_t classes() const;  // 0 where the loss is not over classes
 
@@ -40,6 +40,8 @@ class Inference {
   std::span<const float> run() noexcept;
   void add_row(Evaluation& result, std::span<const float> scores, int32_t label) const;
   Loss::Kind loss_;
+  ValueId input_, output_;
+  TensorType input_type_, output_type_;
   Executor executor_;
 };
 

@@ -56,22 +56,29 @@ Session::Session(TrainingGraph training, Graph inference, const Loss& loss,
   memory_ = report_memory(training_, step, forward);
   arena_ = std::make_shared<Arena>(memory_.arena);
   step_ = std::make_unique<Executor>(std::move(step), ExecutorOptions{kernels, arena_});
+  note_values(step_->graph());
   inference_ = std::make_unique<Inference>(std::move(forward), loss.kind, arena_);
   labels_.reserve(static_cast<size_t>(micro_batch_size()));
 }
 
-const TensorType& Session::input_type() const {
-  return step_->graph().value(step_->graph().inputs.at(0)).type;
-}
-
-int64_t Session::classes() const {
-  if (loss_.kind != Loss::Kind::kSoftmaxCrossEntropy) return 0;
-  return step_->graph().value(training_.prediction).type.dim(1);
+// What is asked of the graph after forget_plan().
+void Session::note_values(const Graph& graph) {
+  input_ = graph.inputs.at(0);
+  input_type_ = graph.value(input_).type;
+  if (loss_.kind == Loss::Kind::kSoftmaxCrossEntropy) {
+    classes_ = graph.value(training_.prediction).type.dim(1);
+  }
+  for (const ParameterGradient& p : training_.trained) {
+    trained_.push_back(graph.value(p.parameter));
+  }
+  for (const Value& value : graph.values()) {
+    if (value.role == Role::kState) state_.push_back(value);
+  }
 }
 
 void Session::load(const Batch& batch, const Normalisation& normalisation) noexcept {
   const Executor& step = *step_;
-  to_float(batch, normalisation, step.f32(step.graph().inputs[0]).data());
+  to_float(batch, normalisation, step.f32(input_).data());
   labels_.assign(batch.labels.begin(), batch.labels.end());
   if (loss_.kind == Loss::Kind::kSoftmaxCrossEntropy) {
     std::copy(labels_.begin(), labels_.end(), step.i32(training_.target).begin());
@@ -126,26 +133,10 @@ int64_t Session::count_correct() const noexcept {
   return correct;
 }
 
-std::vector<Value> Session::trained() const {
-  std::vector<Value> result;
-  for (const ParameterGradient& p : training_.trained) {
-    result.push_back(step_->graph().value(p.parameter));
-  }
-  return result;
-}
-
 std::vector<Group> Session::trained_groups() const {
   std::vector<Group> groups;
   for (const auto& [group, rate] : training_.learning_rate) groups.push_back(group);
   return groups;
-}
-
-std::vector<Value> Session::state() const {
-  std::vector<Value> result;
-  for (const Value& value : step_->graph().values()) {
-    if (value.role == Role::kState) result.push_back(value);
-  }
-  return result;
 }
 
 }  // namespace tinytl

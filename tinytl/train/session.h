@@ -35,13 +35,15 @@ class Session {
 
   const MemoryReport& memory() const { return memory_; }
   const Program& step_program() const { return step_->program(); }
+  // Frees what only reports read; step_program() must not be called from now on.
+  void forget_plan() { step_->forget_program(); }
   size_t arena_touched_bytes() const { return step_->arena().touched_bytes(); }
   // [micro-batch, ...]: what the network takes.
-  const TensorType& input_type() const;
+  const TensorType& input_type() const { return input_type_; }
   int64_t micro_batch_size() const { return input_type().dim(0); }
   int64_t micro_batches() const { return micro_batches_; }  // of a batch
   int64_t batch_size() const { return micro_batch_size() * micro_batches_; }
-  int64_t classes() const;  // 0 without labels
+  int64_t classes() const { return classes_; }  // 0 without labels
 
   // Takes a full micro-batch into the arena: `batch` may change before it is trained on. Allocates
   // nothing, as do the functions below.
@@ -57,8 +59,8 @@ class Session {
   Inference& inference() { return *inference_; }
 
   // Trained parameters and optimizer state, by name, where they are.
-  std::vector<Value> trained() const;
-  std::vector<Value> state() const;
+  const std::vector<Value>& trained() const { return trained_; }
+  const std::vector<Value>& state() const { return state_; }
   std::vector<Group> trained_groups() const;
 
   // Updates so far (the t of Adam) and micro-batches since the last one: part of a checkpoint.
@@ -66,12 +68,17 @@ class Session {
   int pending_micro_batches = 0;
 
  private:
+  void note_values(const Graph& graph);
   void write_inputs(const LearningRates& rates, uint64_t dropout_seed, int64_t part) noexcept;
   int64_t count_correct() const noexcept;
 
   Loss loss_;
   int64_t micro_batches_;
   TrainingGraph training_;  // without its graph, which lives in step_
+  ValueId input_;
+  TensorType input_type_;
+  int64_t classes_ = 0;
+  std::vector<Value> trained_, state_;
   MemoryReport memory_;
   std::shared_ptr<Arena> arena_;
   std::unique_ptr<Executor> step_;

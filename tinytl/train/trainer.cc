@@ -82,6 +82,8 @@ LearningRates Trainer::rates_at(int64_t step) const {
 TrainingResult Trainer::run(const TrainerEvents& events, const std::atomic<bool>& stop) {
   TrainingResult result;
   result.validated = val_ != nullptr;
+  session_.forget_plan();
+  release_free_heap();
   Position at;
   if (options_.resume) load_checkpoint(at, result);
   result.rates = rates_;

@@ -77,7 +77,7 @@ class Trainer {
 
   // Runs to the end, to max_steps, or until `stop` becomes true (then a checkpoint is saved). The
   // result depends on the options and the data alone: a run that was stopped, or killed, and
-  // resumed ends in the same bits. Throws DivergedError, InputError.
+  // resumed ends in the same bits. Calls Session::forget_plan. Throws DivergedError, InputError.
   TrainingResult run(const TrainerEvents& events, const std::atomic<bool>& stop);
 
   LoaderOptions train_loader() const;
