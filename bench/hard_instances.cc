@@ -73,4 +73,24 @@ std::vector<Lifetime> random_lifetimes(const RandomLifetimes& shape, uint64_t se
   return tensors;
 }
 
+std::vector<Lifetime> chain_lifetimes(const LayerChain& shape, uint64_t seed) {
+  std::mt19937 random(static_cast<uint32_t>(seed));
+  constexpr int kSteps = 4;  // of a layer in either pass
+  const int end = 2 * kSteps * shape.layers;
+  std::vector<Lifetime> tensors;
+  const auto add = [&](int units, int first, int last) {
+    tensors.push_back({static_cast<size_t>(units) * kUnit, first, std::min(last, end - 1)});
+  };
+  for (int layer = 0; layer < shape.layers; ++layer) {
+    const int forward = kSteps * layer, backward = end - kSteps * (layer + 1);
+    add(1 + below(shape.max_units, random), forward + 1, backward + below(3 * kSteps, random));
+    for (const int start : {forward, backward}) {
+      const int first = start + below(kSteps, random);
+      add(1 + below(4 * shape.max_units, random), first, first + below(kSteps, random));
+    }
+  }
+  shuffle(tensors, random);
+  return tensors;
+}
+
 }  // namespace tinytl

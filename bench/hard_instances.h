@@ -23,4 +23,12 @@ struct RandomLifetimes {
 };
 std::vector<Lifetime> random_lifetimes(const RandomLifetimes& shape, uint64_t seed);
 
+// What a chain of layers leaves behind when it trains: a tensor for each that lives until the
+// layer's turn in the backward pass, give or take a few steps, and larger tensors that live for a
+// few steps in either pass.
+struct LayerChain {
+  int layers = 0, max_units = 0;
+};
+std::vector<Lifetime> chain_lifetimes(const LayerChain& shape, uint64_t seed);
+
 }  // namespace tinytl

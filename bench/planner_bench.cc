@@ -3,7 +3,7 @@
 //   planner_bench [real|hard]
 //
 // Training graphs: every float model in $TINYTL_DATA/models. Exit code 1 where a plan is wrong or
-// another rule has a smaller arena.
+// another rule has a smaller arena. Then what training of biases needs beside inference.
 
 #include <algorithm>
 #include <chrono>
@@ -20,6 +20,7 @@
 #include "tinytl/methods/classifier.h"
 #include "tinytl/methods/find_classifier.h"
 #include "tinytl/methods/update.h"
+#include "tinytl/train/inference.h"
 
 namespace tinytl {
 namespace {
@@ -86,16 +87,25 @@ bool report(const std::string& name, std::span<const Lifetime> tensors) {
 }
 
 // As tinytl::cli::prepare does; a network that gives back its input is trained to do so.
-Program training_program(const std::filesystem::path& model, Update update, int64_t batch) {
+struct Network {
+  FittedClassifier fitted;
+  Loss loss;
+};
+
+Network load_network(const std::filesystem::path& model, int64_t batch) {
   const Graph network = import_onnx(model, {.batch = batch});
   const bool is_autoencoder =
       network.value(stored_output(network)).type == network.value(network.inputs.at(0)).type;
   const Loss loss{is_autoencoder ? Loss::Kind::kMeanSquaredError
                                  : Loss::Kind::kSoftmaxCrossEntropy};
-  FittedClassifier fitted =
-      is_autoencoder ? keep_classifier(network, "") : fit_classifier(network, kClasses, {});
-  const UpdateScheme scheme = make_scheme(fitted.graph, update, fitted.parameters);
-  TrainingGraph training = append_updates(differentiate(fitted.graph, loss, scheme), {});
+  return {is_autoencoder ? keep_classifier(network, "") : fit_classifier(network, kClasses, {}),
+          loss};
+}
+
+Program training_program(const Network& network, Update update) {
+  const UpdateScheme scheme = make_scheme(network.fitted.graph, update, network.fitted.parameters);
+  TrainingGraph training =
+      append_updates(differentiate(network.fitted.graph, network.loss, scheme), {});
   return compile(std::move(training.graph), *tt_best_kernels());
 }
 
@@ -125,7 +135,9 @@ bool report_training_graphs() {
         const std::string name = model.stem().string() + " " + std::string(name_of(update)) + " " +
                                  std::to_string(batch);
         try {
-          ok = report(name, training_program(model, update, batch).buffers.lifetimes) && ok;
+          ok = report(name,
+                      training_program(load_network(model, batch), update).buffers.lifetimes) &&
+               ok;
         } catch (const InputError& error) {
           std::printf("%-46s left out: %s\n", name.c_str(), error.what());
         }
@@ -133,6 +145,27 @@ bool report_training_graphs() {
     }
   }
   return ok;
+}
+
+// Without any budget: what the frozen network takes anyway, and what training adds to it.
+void report_training_over_inference() {
+  const char* data = std::getenv("TINYTL_DATA");
+  if (data == nullptr) return;
+  std::printf("\nTraining of biases and inference, batch 1: arena in KiB\n");
+  std::printf("%-46s %10s %10s %7s\n", "", "training", "inference", "ratio");
+  for (const auto& model : float_models(std::filesystem::path(data) / "models")) {
+    try {
+      const Network network = load_network(model, 1);
+      const double training = double(training_program(network, Update::kBias).plan.arena_bytes);
+      const Program forward =
+          inference_program(network.fitted.graph, network.loss.kind, *tt_best_kernels());
+      const double inference = double(forward.plan.arena_bytes);
+      std::printf("%-46s %10.1f %10.1f %7.3f\n", model.stem().c_str(), training / 1024,
+                  inference / 1024, training / inference);
+    } catch (const InputError& error) {
+      std::printf("%-46s left out: %s\n", model.stem().c_str(), error.what());
+    }
+  }
 }
 
 bool report_hard_instances() {
@@ -147,6 +180,13 @@ bool report_hard_instances() {
             ", seed " + std::to_string(seed);
         ok = report(name, cut_rectangle({count, count / 2, 1024, removed}, seed)) && ok;
       }
+    }
+  }
+  print_header("Chains of layers in training");
+  for (const int layers : {50, 200, 1000}) {
+    for (const uint64_t seed : {1, 2, 3}) {
+      const std::string name = std::to_string(layers) + " layers, seed " + std::to_string(seed);
+      ok = report(name, chain_lifetimes({layers, 1000}, seed)) && ok;
     }
   }
   print_header("Random lifetimes");
@@ -165,7 +205,10 @@ bool report_hard_instances() {
 
 int run(std::string_view what) {
   bool ok = true;
-  if (what != "hard") ok = report_training_graphs() && ok;
+  if (what != "hard") {
+    ok = report_training_graphs() && ok;
+    report_training_over_inference();
+  }
   if (what != "real") ok = report_hard_instances() && ok;
   return ok ? 0 : 1;
 }

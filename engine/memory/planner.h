@@ -25,8 +25,13 @@ struct MemoryPlan {
   }
 };
 
-// Bytes alive at the fullest step, each tensor rounded up to `alignment` (a power of two). Of
-// several such steps the first. Cheap enough to be asked for thousands of orders: O(n + steps).
+// Bytes alive at each step, each tensor rounded up to `alignment` (a power of two). As many steps
+// as asked for; by default up to the last that is used. Cheap enough to be asked for thousands of
+// orders: O(n + steps).
+std::vector<size_t> live_bytes_by_step(std::span<const Lifetime> tensors, size_t alignment = 64,
+                                       size_t steps = 0);
+
+// The fullest step: of several the first. O(n + steps).
 struct LiveBound {
   size_t bytes = 0;
   int step = 0;
@@ -39,9 +44,10 @@ inline constexpr size_t kSearchEffort = 100'000'000;
 // Places every tensor in one arena.
 //
 // Tensors alive at the same step never share a byte, and every offset is a multiple of `alignment`.
-// Greedy placement in several orders, stopping at the lower bound, which is where training graphs
-// end; O(n^2). Only if a gap is left, an exact search at the bound, then at heights between the
-// bound and the best plan known, until the plan is proven minimal or `search_effort` is used up (0:
+// Greedy placement in several orders, stopping at the lower bound, which is where most training
+// graphs end; O(n^2). Only if a gap is left, an exact search at the bound of what is alive in the
+// fullest steps, with the rest around it; then of all tensors, at the bound and at heights between
+// it and the best plan known, until the plan is proven minimal or `search_effort` is used up (0:
 // greedy placement alone). The effort is counted, not timed: the same tensors have the same plan on
 // every machine. The problem is NP-hard; `gap()` says how far from minimal a plan can be at most.
 //

@@ -75,7 +75,8 @@ std::vector<Problem> make_problems(std::span<const Lifetime> tensors, size_t ali
     }
     end = std::max(end, last + 1);
     Problem& problem = problems.back();
-    problem.items.push_back({(t.bytes + alignment - 1) / alignment, first - begin, last - begin});
+    const size_t size = (t.bytes + alignment - 1) / alignment;
+    problem.items.push_back({size, first - begin, last - begin, last - first + 1});
     problem.tensor.push_back(tensor);
     problem.sections = end - begin;
   }

@@ -5,10 +5,12 @@
 
 namespace tinytl {
 
-// A tensor of `size` units, alive in the sections [first, last].
+// A tensor of `size` units, alive in the sections [first, last]. `steps` guides the search only:
+// how long it lives, where that is not told by its sections.
 struct Item {
   size_t size = 0;
   int first = 0, last = 0;
+  int steps = 1;
 };
 
 inline bool overlap(const Item& a, const Item& b) { return a.first <= b.last && b.first <= a.last; }

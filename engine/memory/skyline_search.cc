@@ -16,7 +16,7 @@ size_t at(int i) { return static_cast<size_t>(i); }
 bool meet(const Range& a, const Range& b) { return a.first <= b.last && b.first <= a.last; }
 
 bool same(const Item& a, const Item& b) {
-  return a.size == b.size && a.first == b.first && a.last == b.last;
+  return a.size == b.size && a.first == b.first && a.last == b.last && a.steps == b.steps;
 }
 
 // Hashes of parts of skylines above which the rest does not fit; a new one displaces an old one.
@@ -61,7 +61,7 @@ constexpr int kStrategyCount = std::size(kStrategies);
 // How early an item is tried; after the first round with chance in it. Equal items have equal
 // keys.
 double key(const Item& item, Strategy::Rule rule, int attempt) {
-  const double steps = item.last - item.first + 1, size = static_cast<double>(item.size);
+  const double steps = item.steps, size = static_cast<double>(item.size);
   const double value = rule == Strategy::kLarge       ? size
                        : rule == Strategy::kLongLived ? steps
                                                       : steps * std::sqrt(size);
@@ -111,7 +111,7 @@ class SkylineSearch {
     for (const Item& item : items_) keys.push_back(key(item, rule, attempt));
     const auto rank = [&](int i) {  // equal items become neighbours
       const Item& item = items_[at(i)];
-      return std::tuple(-keys[at(i)], item.size, item.first, item.last, i);
+      return std::tuple(-keys[at(i)], item.size, item.first, item.last, item.steps, i);
     };
     const auto earlier = [&](int a, int b) { return rank(a) < rank(b); };
     for (auto& list : starts_) std::sort(list.begin(), list.end(), earlier);

@@ -118,6 +118,7 @@ class OrderModel::Builder {
       const uint32_t group = group_of_[index(node.inputs[i])];
       if ((node.op->in_place >> i & 1) == 0 || group == kNone) continue;
       if (types[i].bytes() != bytes || exact_bytes_[group] != bytes) continue;
+      if (reads_otherwise(node, types, i)) continue;
       size_t scratch = step.scratch;
       if (i == 0 && node.op->in_place_scratch != nullptr) {
         const auto needed = node.op->in_place_scratch(node, types, kernels_);
@@ -126,6 +127,15 @@ class OrderModel::Builder {
       }
       step.sharings.push_back({group, scratch});
     }
+  }
+
+  // As in assign_buffers: two inputs that are there at once share bytes only within a group.
+  bool reads_otherwise(const Node& node, InputTypes types, size_t i) const {
+    for (size_t j = 0; j < node.inputs.size(); ++j) {
+      if (j == i || group_of_[index(node.inputs[j])] != group_of_[index(node.inputs[i])]) continue;
+      if ((node.op->in_place >> j & 1) == 0 || types[j].bytes() != types[i].bytes()) return true;
+    }
+    return false;
   }
 
   OrderModel& model_;

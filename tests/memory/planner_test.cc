@@ -103,6 +103,23 @@ TEST(MemoryPlanner, LowerBoundIsTheFullestStep) {
   }
 }
 
+TEST(MemoryPlanner, LiveBytesAreTheSumAtEachStep) {
+  std::mt19937 rng(5);
+  for (int trial = 0; trial < 50; ++trial) {
+    const auto tensors = random_lifetimes(rng);
+    for (const size_t steps : {size_t{0}, size_t{3}, size_t{100}}) {
+      const std::vector<size_t> live = live_bytes_by_step(tensors, 64, steps);
+      if (steps > 0) {
+        ASSERT_EQ(live.size(), steps);
+      }
+      for (size_t s = 0; s < live.size(); ++s) {
+        EXPECT_EQ(live[s], live_bytes_at(tensors, static_cast<int>(s), 64));
+      }
+    }
+  }
+  EXPECT_TRUE(live_bytes_by_step({}).empty());
+}
+
 TEST(MemoryPlanner, IsOptimalWhereLifetimesNest) {
   std::mt19937 rng(5);
   for (int trial = 0; trial < 200; ++trial) {

@@ -57,6 +57,18 @@ TEST(PlacementSearch, IsNeverWorseThanASimpleRule) {
   }
 }
 
+TEST(PlacementSearch, HasNoGapForChainsOfLayersInTraining) {
+  for (const int layers : {5, 20, 60, 120}) {
+    for (uint64_t seed = 0; seed < 10; ++seed) {
+      SCOPED_TRACE(testing::Message() << layers << " layers, seed " << seed);
+      const auto tensors = chain_lifetimes({layers, 1000}, seed);
+      const MemoryPlan plan = plan_memory(tensors);
+      EXPECT_EQ(check_plan(tensors, plan), "");
+      EXPECT_EQ(plan.gap(), 0.0);
+    }
+  }
+}
+
 TEST(PlacementSearch, EffortRunsOutTheSameWayEveryTime) {
   const auto tensors = cut_rectangle({300, 150, 16384, 12}, 3);
   constexpr size_t kEffort = 3'000'000;

@@ -135,7 +135,8 @@ class Exhaustive {
   size_t best_ = SIZE_MAX;
 };
 
-// Values of many sizes; in place, views, concatenations, parameters and their slices.
+// Values of many sizes; in place, views (read beside the whole, too), concatenations, parameters
+// and their slices.
 class RandomGraph {
  public:
   RandomGraph(std::mt19937& rng, size_t nodes) : rng_(rng) {
@@ -167,9 +168,11 @@ class RandomGraph {
 
   ValueId next() {
     const ValueId x = pick();
-    switch (rng_() % 8) {
+    switch (rng_() % 9) {
       case 0:
         return emit(graph_, kTanh, "tanh", {x});
+      case 6:  // of a value and a part of it: not over the value
+        return emit(graph_, kAdd, "add", {x, slice(x, 0, columns_of(x) - 1, 1)});
       case 1:
         return emit(graph_, kConcat, "concat", {x, pick()}, {{"axis", int64_t{1}}});
       case 2:
