@@ -1,16 +1,42 @@
 #include "engine/runtime/program.h"
 
+#include <algorithm>
+
 #include "engine/ops/passes.h"
 
 namespace tinytl {
+namespace {
+
+void place(Program& program, Buffers buffers, const ScheduleOptions& options) {
+  program.plan = plan_memory(buffers.lifetimes, 64, options.placement_effort);
+  program.buffers = std::move(buffers);
+}
+
+// All that may work in place does; then, at steps with room below the same peak, what is faster out
+// of place works so, unless that cannot be placed as well.
+void assign_and_place(Program& program, const tt_kernels& kernels, const ScheduleOptions& options) {
+  const auto assign = [&](const Room* room) {
+    return assign_buffers(program.graph, program.schedule, kernels, options.share, room);
+  };
+  Buffers in_place = assign(nullptr);
+  Room room;
+  room.live = live_bytes_by_step(in_place.lifetimes, 64, program.schedule.order.size());
+  for (const size_t bytes : room.live) room.most = std::max(room.most, bytes);
+  place(program, assign(&room), options);
+  if (program.plan.arena_bytes == room.most) return;
+  const size_t faster = program.plan.arena_bytes;
+  place(program, in_place, options);
+  if (faster <= program.plan.arena_bytes) place(program, assign(&room), options);
+}
+
+}  // namespace
 
 Program compile(Graph graph, const tt_kernels& kernels, const ScheduleOptions& options) {
   verify(graph);
   Program program;
   program.graph = std::move(graph);
   program.schedule = schedule(program.graph, options, &kernels);
-  program.buffers = assign_buffers(program.graph, program.schedule, kernels, options.share);
-  program.plan = plan_memory(program.buffers.lifetimes, 64, options.placement_effort);
+  assign_and_place(program, kernels, options);
   TT_ASSERT(check_plan(program.buffers.lifetimes, program.plan).empty());
   return program;
 }

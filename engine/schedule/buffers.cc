@@ -7,8 +7,9 @@ namespace {
 
 class Assignment {
  public:
-  Assignment(const Graph& graph, const Schedule& schedule, const tt_kernels& kernels, bool share)
-      : graph_(graph), schedule_(schedule), kernels_(kernels), share_(share) {
+  Assignment(const Graph& graph, const Schedule& schedule, const tt_kernels& kernels, bool share,
+             const Room* room)
+      : graph_(graph), schedule_(schedule), kernels_(kernels), share_(share), room_(room) {
     const size_t values = graph.values().size(), nodes = graph.nodes().size();
     result_.of_value.resize(values);
     result_.offset.resize(values, 0);
@@ -156,12 +157,20 @@ class Assignment {
       if (i == 0 && node.op->in_place_scratch != nullptr) {
         const auto needed = node.op->in_place_scratch(node, types, kernels_);
         if (!needed.has_value() || *needed >= bytes) continue;
+        if (has_room(step, bytes + scratch, *needed)) continue;
         scratch = *needed;
       }
       join(node.output(), *buffer);
       return true;
     }
     return false;
+  }
+
+  // For a result and scratch of `apart` bytes instead of scratch of `in_place`.
+  bool has_room(int step, size_t apart, size_t in_place) const {
+    constexpr size_t kRounding = 2 * 64;  // of the two buffers' sizes, as the planner aligns them
+    return room_ != nullptr &&
+           room_->live[static_cast<size_t>(step)] + apart + kRounding <= room_->most + in_place;
   }
 
   // Another input lies in the same buffer, and not element for element as input `i` does.
@@ -177,6 +186,7 @@ class Assignment {
   const Schedule& schedule_;
   const tt_kernels& kernels_;
   const bool share_;
+  const Room* const room_;
   Buffers result_;
   std::vector<int> last_use_, last_of_buffer_;
   std::vector<std::optional<Home>> home_;               // by value
@@ -186,8 +196,8 @@ class Assignment {
 }  // namespace
 
 Buffers assign_buffers(const Graph& graph, const Schedule& schedule, const tt_kernels& kernels,
-                       bool share) {
-  return Assignment(graph, schedule, kernels, share).run();
+                       bool share, const Room* room) {
+  return Assignment(graph, schedule, kernels, share, room).run();
 }
 
 }  // namespace tinytl

@@ -57,7 +57,15 @@ struct Buffers {
   std::vector<NodeId> scratch_node;  // by buffer: the node whose scratch it is, or kNoNode
 };
 
+// Room for working out of place where that is faster.
+struct Room {
+  std::vector<size_t> live;  // by step: bytes alive where all that may work in place does
+  size_t most = 0;           // that may be alive at any step
+};
+
+// With `room`, an operator that needs scratch to work in place (OpDef::in_place_scratch) does so
+// only at steps without room for its result.
 Buffers assign_buffers(const Graph& graph, const Schedule& schedule, const tt_kernels& kernels,
-                       bool share = true);
+                       bool share = true, const Room* room = nullptr);
 
 }  // namespace tinytl

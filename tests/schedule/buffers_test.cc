@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/runtime/executor.h"
 #include "engine/schedule/schedule.h"
 #include "tests/graph/support.h"
 
@@ -144,6 +145,52 @@ TEST_F(BuffersTest, ScratchLivesForOneStep) {
       EXPECT_TRUE(b.values[i].empty());
     }
   }
+}
+
+// A 1x1 convolution over its input, and its input gradient over the gradient it gets.
+Graph pointwise_twice(int64_t batch, int64_t size, int64_t channels) {
+  Graph g;
+  const ValueId x = g.add_input("x", {DType::kF32, {batch, size, size, channels}});
+  const Attributes attributes{{"strides", Shape{1, 1}},
+                              {"pads", Shape{0, 0, 0, 0}},
+                              {"dilations", Shape{1, 1}},
+                              {"groups", int64_t{1}}};
+  const ValueId w = add_weight(g, "w", {1, 1, channels, channels});
+  const ValueId b = add_bias(g, "b", {channels});
+  const ValueId y = emit(g, kConv2d, "conv", {x, w, b}, attributes);
+  Attributes of_gradient = attributes;
+  of_gradient.set("shape", Shape{batch, size, size, channels});
+  g.outputs = {emit(g, kConv2dGradInput, "grad", {y, w}, of_gradient)};
+  return g;
+}
+
+std::vector<float> result_of(const Graph& graph, const tt_kernels& kernels, bool share) {
+  Executor executor(compile(graph, kernels, {.share = share}), {.kernels = &kernels});
+  std::mt19937 rng(1);
+  for (float& v : executor.f32(graph.inputs[0])) v = float(rng() % 1000) / 500.0f - 1.0f;
+  executor.step();
+  const std::span<const float> y = executor.f32(graph.outputs[0]);
+  return {y.begin(), y.end()};
+}
+
+// More pixels than a block has and fewer, whole blocks and a rest, all widths of vectors.
+TEST(PointwiseInPlace, HasTheSameBits) {
+  for (const tt_kernels* kernels : {&tt_portable_kernels, tt_best_kernels()}) {
+    for (const int64_t size : {1, 5, 8, 13, 20}) {
+      for (const int64_t channels : {1, 3, 8, 17, 40, 64, 300}) {
+        SCOPED_TRACE(testing::Message() << kernels->name << ": " << size << ", " << channels);
+        const Graph graph = pointwise_twice(2, size, channels);
+        EXPECT_EQ(result_of(graph, *kernels, true), result_of(graph, *kernels, false));
+      }
+    }
+  }
+}
+
+TEST(PointwiseInPlace, NeedsOneTensorAndSomePixels) {
+  const Graph graph = pointwise_twice(1, 20, 16);
+  const Buffers b = assign_buffers(graph, schedule(graph), tt_portable_kernels);
+  EXPECT_EQ(b.of_value[index(graph.inputs[0])], b.of_value[index(graph.outputs[0])]);
+  EXPECT_LT(live_bytes_bound(b.lifetimes).bytes, 400u * 16 * 4 * 3 / 2);
 }
 
 }  // namespace

@@ -74,7 +74,7 @@ Graph bottleneck(int64_t batch, int64_t size, int64_t channels) {
   ValueId x = g.add_input("x", {DType::kF32, {batch, size, size, 8}});
   x = convolution(g, "narrow", x, 8, 1);
   x = relu6(g, "a", convolution(g, "expand", x, channels, 1));
-  x = relu6(g, "b", convolution(g, "spatial", x, channels, 1));
+  x = relu6(g, "b", convolution(g, "spatial", x, channels, 3));
   x = convolution(g, "project", x, 8, 1);
   g.outputs = {x};
   return g;
