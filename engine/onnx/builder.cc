@@ -163,10 +163,12 @@ ValueId Builder::parameter(const Operand& operand, Role role, const Arrangement&
   const Literal& literal = *operand.literal;
   require(literal.type == ElementType::kF32, "constant \"" + operand.tensor + "\" must be float");
   auto tensor = std::make_shared<Tensor>(TensorType{DType::kF32, to});
-  Transposer transposer(from, order, tensor->f32());
-  literal.for_each_piece([&](std::span<const float> piece) { transposer.write(piece); });
   std::string name = operand.parameter.empty() ? node_name_ + "." + suffix : operand.parameter;
   while (!names_.insert(name).second) name += "'";
+  if (!without_values.contains(name)) {
+    Transposer transposer(from, order, tensor->f32());
+    literal.for_each_piece([&](std::span<const float> piece) { transposer.write(piece); });
+  }
   const ValueId id = graph.add_persistent(std::move(name), role, std::move(tensor));
   made_[key] = id;
   const auto uses = uses_.find(operand.tensor);

@@ -52,6 +52,7 @@ class Builder {
  public:
   Graph graph;
   Batch batch;
+  std::set<std::string> without_values;  // ImportOptions
 
   // Names of the nodes emitted from now on.
   void start(const OnnxNode& node) { node_name_ = node.name(); }

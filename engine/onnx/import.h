@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 
 #include "engine/graph/graph.h"
@@ -14,6 +15,9 @@ struct ImportOptions {
   int64_t batch = 1;
   // Sizes for other dimensions the file leaves open, by the name they have there.
   std::map<std::string, int64_t> dims = {};
+  // Parameters, by their name in the graph, whose values are not read: they stay zero and take no
+  // memory until something writes them. For those that will be replaced.
+  std::set<std::string> without_values = {};
   // Run libonnx's own checker (opset 17 and older) even where the import succeeds. Off because its
   // tables of operators take 4.3 MB that the process never gives back; it always runs where the
   // import fails, for what it can say of the reason.

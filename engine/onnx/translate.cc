@@ -62,6 +62,7 @@ class Translator {
  public:
   Translator(OnnxFile file, const ImportOptions& options)
       : file_(std::move(file)), options_(options) {
+    builder_.without_values = options.without_values;
     builder_.graph.source = file_.name;
   }
 
