@@ -69,7 +69,10 @@ TEST_F(Report, PlanIsWhatTrainingUses) {
     training.insert(training.end(), flags.begin(), flags.end());
     ASSERT_EQ(run(training).exit_code, 0);
     const Json planned = json_of("plan.json"), used = json_of("report.json");
-    for (const auto& [key, value] : planned.items()) EXPECT_EQ(used.at(key), value) << key;
+    for (const auto& [key, value] : planned.items()) {
+      if (key == "predicted_step_seconds") continue;  // by the speed that each command measured
+      EXPECT_EQ(used.at(key), value) << key;
+    }
     for (const std::string& key : kPlannedKeys) EXPECT_TRUE(planned.contains(key)) << key;
     // Whole pages are counted, and every block begins on one.
     constexpr size_t kPage = 4096;

@@ -99,13 +99,17 @@ void add_method_options(CLI::App& app, MethodArguments& args) {
   app.add_option("--batch-size", args.batch_size, "Images a step")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
-  app.add_option(
-      "--memory-budget", args.memory_budget,
-      "Most training memory, as 12MB, 512KB, 8MiB: trades time for memory to stay below");
-  app.add_option("--arena-budget", args.arena_budget, "The same for the arena alone");
+  const auto given = [](const std::string& text) {
+    return text.empty() ? "takes bytes as 12MB, 512KB, 8MiB or 200000" : std::string();
+  };
+  app.add_option("--memory-budget", args.memory_budget,
+                 "Most training memory, as 12MB, 512KB, 8MiB: trades time for memory to stay below")
+      ->check(given);
+  app.add_option("--arena-budget", args.arena_budget, "The same for the arena alone")->check(given);
   app.add_option("--micro-batch", args.micro_batch,
                  "Images at once, a divisor of --batch-size: a step runs in parts, in the memory "
-                 "of one; or auto: the least memory (default: the whole batch)");
+                 "of one. auto: the least memory that costs no time")
+      ->capture_default_str();
   app.add_option("--threads", args.threads, "Threads that compute; this version uses one")
       ->check(CLI::Range(1, 1));
   app.add_option("--seed", args.seed, "Of everything random")
@@ -240,7 +244,6 @@ Budget budget_of(const MethodArguments& args) {
 }
 
 std::optional<int64_t> micro_batch_of(const MethodArguments& args) {
-  if (args.micro_batch.empty()) return args.batch_size;
   if (args.micro_batch == "auto") return std::nullopt;
   constexpr size_t kMostDigits = 4;
   const bool digits = args.micro_batch.find_first_not_of("0123456789") == std::string::npos &&

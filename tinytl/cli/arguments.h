@@ -38,8 +38,8 @@ struct MethodArguments {
   int accumulate = 1;
   float dropout = 0;
   int64_t batch_size = 8;
-  std::string micro_batch;    // number or "auto"; empty: the whole batch, or as a budget asks
-  std::string memory_budget;  // bytes with a unit; empty: none
+  std::string micro_batch = "auto";  // or a number
+  std::string memory_budget;         // bytes with a unit; empty: none
   std::string arena_budget;
   int threads = 1;
   uint64_t seed = 0;
@@ -89,7 +89,7 @@ void add_loop_options(CLI::App& app, LoopArguments& args);
 Update update_of(const MethodArguments& args);
 Loss loss_of(const MethodArguments& args);
 OptimizerOptions optimizer_of(const MethodArguments& args);
-// Samples that run at once; empty: to be chosen (--micro-batch auto).
+// Samples that run at once; empty: to be chosen.
 std::optional<int64_t> micro_batch_of(const MethodArguments& args);
 Budget budget_of(const MethodArguments& args);
 DatasetOptions dataset_of(const DataArguments& args);

@@ -43,12 +43,13 @@ FittedClassifier in_pieces(const FittedClassifier& whole, std::span<const Tiling
 void NetworkSource::import(int64_t micro_batch) {
   if (micro_batch == micro_batch_) return;
   fitted_ = {};  // before there are two
-  const Graph network = import_onnx(args_.model, {.batch = micro_batch});
+  const Graph network =
+      import_onnx(args_.model, {.batch = micro_batch, .without_values = without_values_});
   if (network.inputs.size() != 1) {
     throw InputError(args_.model + ": has " + std::to_string(network.inputs.size()) +
                      " inputs; training needs a network with one");
   }
-  fingerprint_ = tinytl::fingerprint(network);
+  if (without_values_.empty()) fingerprint_ = tinytl::fingerprint(network);
   description_ = describe(network);
   fitted_ = classes_ > 0
                 ? fit_classifier(network, classes_, {args_.head, args_.new_head, args_.seed})
@@ -57,6 +58,11 @@ void NetworkSource::import(int64_t micro_batch) {
   if (args_.dropout > 0 && fitted_.parameters.empty()) {
     throw InputError(args_.model +
                      ": has no classifier for --dropout to stand before; leave it out");
+  }
+  for (const Value& value : network.values()) {
+    const Value* kept = fitted_.graph.find(value.name);  // a new one may have the old one's name
+    const bool is_kept = kept != nullptr && kept->data == value.data;
+    if (is_parameter(value.role) && !is_kept) replaced_.insert(value.name);
   }
   micro_batch_ = micro_batch;
 }

@@ -1,6 +1,8 @@
 // The network of a run at any number of samples at once.
 #pragma once
 
+#include <set>
+
 #include "tinytl/cli/arguments.h"
 #include "tinytl/train/fit_budget.h"
 
@@ -9,15 +11,20 @@ namespace tinytl::cli {
 // Imports when asked and holds one network at a time: weights are most of the memory of planning.
 class NetworkSource : public StepSource {
  public:
-  // `classes`: of the data set; 0 where the loss needs none.
-  NetworkSource(const MethodArguments& args, int64_t classes) : args_(args), classes_(classes) {}
+  // `classes`: of the data set; 0 where the loss needs none. `without_values`: parameters that need
+  // not be read (ImportOptions).
+  NetworkSource(const MethodArguments& args, int64_t classes,
+                std::set<std::string> without_values = {})
+      : args_(args), classes_(classes), without_values_(std::move(without_values)) {}
 
   const Graph& network(int64_t micro_batch) override;
   StepGraphs build(int64_t micro_batch, std::span<const Tiling> tilings) override;
 
   // Of the network held: what people are told, and what a learnt file must match.
   const std::string& description() const { return description_; }
-  const std::string& fingerprint() const { return fingerprint_; }
+  const std::string& fingerprint() const { return fingerprint_; }  // "" without all values
+  // Parameters of the model file that the fitted network does not have.
+  const std::set<std::string>& replaced() const { return replaced_; }
   const FittedClassifier& fitted() const { return fitted_; }
 
   // The divisors of the batch, itself first; only itself where a layer mixes the samples.
@@ -33,7 +40,9 @@ class NetworkSource : public StepSource {
   const int64_t classes_;
   int64_t micro_batch_ = 0;  // of what is held
   FittedClassifier fitted_;
+  const std::set<std::string> without_values_;
   std::string description_, fingerprint_;
+  std::set<std::string> replaced_;
 };
 
 }  // namespace tinytl::cli

@@ -3,8 +3,10 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <set>
+#include <tuple>
 
 #include "autodiff/differentiate.h"
 #include "engine/ops/passes.h"
@@ -19,19 +21,14 @@ constexpr size_t kListed = 3;      // names in a story before "and n more"
 struct Context {
   const Program& program;
   std::vector<std::vector<NodeId>> readers;
-  std::vector<bool> saved;                       // by value
-  std::vector<int> step_of;                      // by node
-  std::vector<std::optional<size_t>> buffer_of;  // by value
+  std::vector<bool> saved;   // by value
+  std::vector<int> step_of;  // by node
 };
 
 Context context_of(const Program& program) {
   const Graph& graph = program.graph;
   Context c{program, readers(graph), std::vector<bool>(graph.values().size(), false),
-            std::vector<int>(graph.nodes().size(), 0),
-            std::vector<std::optional<size_t>>(graph.values().size())};
-  for (size_t b = 0; b < program.buffers.values.size(); ++b) {
-    for (const ValueId id : program.buffers.values[b]) c.buffer_of[index(id)] = b;
-  }
+            std::vector<int>(graph.nodes().size(), 0)};
   for (const ValueId id : saved_values(graph)) c.saved[index(id)] = true;
   const auto& order = program.schedule.order;
   for (size_t i = 0; i < order.size(); ++i) c.step_of[index(order[i])] = static_cast<int>(i);
@@ -43,12 +40,30 @@ PlanRole role_of(const Context& c, ValueId id) {
   const Value& value = c.program.graph.value(id);
   if (value.producer == kNoNode) return PlanRole::kInput;
   const Phase phase = c.program.graph.node(value.producer).phase;
-  const bool is_gradient = phase == Phase::kBackward || phase == Phase::kUpdate;
-  return is_gradient ? PlanRole::kGradient : PlanRole::kActivation;
+  if (phase == Phase::kForward) return PlanRole::kActivation;
+  return phase == Phase::kRecompute ? PlanRole::kRecomputed : PlanRole::kGradient;
+}
+
+// Pieces of the same node as one: "Conv2d of conv5.out (4 pieces)", where the first of them is.
+std::vector<std::string> pieces_together(const std::vector<std::string>& names) {
+  std::map<std::string_view, size_t> count;
+  for (const std::string& name : names) ++count[without_piece(name)];
+  std::vector<std::string> result;
+  std::set<std::string_view> done;
+  for (const std::string& name : names) {
+    const std::string_view whole = without_piece(name);
+    if (whole.size() == name.size() || count[whole] == 1) {
+      result.push_back(name);
+    } else if (done.insert(whole).second) {
+      result.push_back(fmt::format("{} ({} pieces)", whole, count[whole]));
+    }
+  }
+  return result;
 }
 
 // The first few, then how many more.
-std::string listed(const std::vector<std::string>& names, std::string_view between) {
+std::string listed(const std::vector<std::string>& all, std::string_view between) {
+  const std::vector<std::string> names = pieces_together(all);
   std::string text;
   for (size_t i = 0; i < std::min(names.size(), kListed); ++i) {
     text += (i > 0 ? std::string(between) : "") + names[i];
@@ -91,13 +106,30 @@ std::string story_of(const Context& c, const PlannedTensor& t, const std::vector
   return text;
 }
 
-// The value that says what a buffer is for. An input is alive from the first step whatever views of
-// it the backward pass makes.
+// The value that says what a buffer is for, the largest of those with that role. An input is alive
+// from the first step whatever views of it the backward pass makes.
 ValueId main_value(const Context& c, const std::vector<ValueId>& values) {
-  const ValueId main =
-      *std::ranges::min_element(values, {}, [&](ValueId id) { return role_of(c, id); });
+  const auto rank = [&](ValueId id) {
+    return std::pair(role_of(c, id), SIZE_MAX - c.program.graph.value(id).type.bytes());
+  };
+  const ValueId main = *std::ranges::min_element(values, {}, rank);
   const bool begins_as_input = role_of(c, values.front()) == PlanRole::kInput;
   return begins_as_input && role_of(c, main) != PlanRole::kSaved ? values.front() : main;
+}
+
+// Name and writer of `id`: of all its pieces, where `values` hold more than one.
+std::pair<std::string, std::string> name_and_writer(const Graph& graph, ValueId id,
+                                                    const std::vector<ValueId>& values) {
+  const std::string& name = graph.value(id).name;
+  const std::string writer = writer_of(graph, id);
+  const std::string_view whole = without_piece(name);
+  std::set<std::string_view> pieces{name};
+  for (const ValueId other : values) {
+    const std::string& piece = graph.value(other).name;
+    if (piece.size() > whole.size() && without_piece(piece) == whole) pieces.insert(piece);
+  }
+  if (pieces.size() == 1) return {name, writer};
+  return {std::string(whole), fmt::format("{} ({} pieces)", without_piece(writer), pieces.size())};
 }
 
 PlannedTensor tensor_of(const Context& c, size_t buffer) {
@@ -113,9 +145,8 @@ PlannedTensor tensor_of(const Context& c, size_t buffer) {
   if (!values.empty()) {
     const ValueId main = main_value(c, values);
     t.role = role_of(c, main);
-    t.name = p.graph.value(main).name;
     t.type = to_string(p.graph.value(main).type);
-    t.written_by = writer_of(p.graph, main);
+    std::tie(t.name, t.written_by) = name_and_writer(p.graph, main, values);
   } else if (p.buffers.scratch_node[buffer] != kNoNode) {
     const Node& node = p.graph.node(p.buffers.scratch_node[buffer]);
     t.name = node.name;
@@ -125,14 +156,14 @@ PlannedTensor tensor_of(const Context& c, size_t buffer) {
   return t;
 }
 
-// Occupied bytes alive at each step, of the tensors that `counts`.
-template <typename Counts>
-std::vector<size_t> live_bytes(const PlanFacts& facts, const Counts& counts) {
+// Sums of `bytes_of` the tensors alive at each step.
+template <typename BytesOf>
+std::vector<size_t> live_bytes(const PlanFacts& facts, const BytesOf& bytes_of) {
   std::vector<size_t> change(static_cast<size_t>(facts.steps) + 1, 0);  // wraps, and adds up again
   for (const PlannedTensor& t : facts.tensors) {
-    if (!counts(t) || t.first >= facts.steps) continue;
-    change[static_cast<size_t>(t.first)] += t.occupied;
-    change[static_cast<size_t>(std::min(t.last + 1, facts.steps))] -= t.occupied;
+    if (t.first >= facts.steps) continue;
+    change[static_cast<size_t>(t.first)] += bytes_of(t);
+    change[static_cast<size_t>(std::min(t.last + 1, facts.steps))] -= bytes_of(t);
   }
   change.pop_back();
   std::partial_sum(change.begin(), change.end(), change.begin());
@@ -155,23 +186,40 @@ void find_bound(const Program& program, PlanFacts& facts) {
   }
 }
 
+// The nodes behind the forward pass that read these values, in order of execution.
+std::vector<std::string> keepers_of(const Context& c, const std::vector<ValueId>& values) {
+  const Graph& graph = c.program.graph;
+  std::set<std::pair<int, NodeId>> in_order;
+  for (const ValueId id : values) {
+    for (const NodeId n : c.readers[index(id)]) in_order.insert({c.step_of[index(n)], n});
+  }
+  std::vector<std::string> names;
+  for (const auto& [step, n] : in_order) {
+    const Node& node = graph.node(n);
+    if (node.phase == Phase::kForward || node.phase == Phase::kUpdate) continue;
+    if (condenses_forward_values(graph, node)) continue;
+    names.push_back(describe(node) + (node.phase == Phase::kRecompute ? ", recomputed" : ""));
+  }
+  return names;
+}
+
 void find_kept(const Context& c, PlanFacts& facts) {
   const Graph& graph = c.program.graph;
+  std::map<size_t, std::vector<ValueId>> in_buffer;
   for (const ValueId id : saved_values(graph)) {
-    SavedActivation saved{graph.value(id).name,
-                          to_string(graph.value(id).type),
-                          writer_of(graph, id),
-                          graph.value(id).type.bytes(),
-                          {},
-                          c.buffer_of[index(id)]};
-    std::vector<NodeId> nodes = c.readers[index(id)];
-    std::erase_if(nodes, [&](NodeId n) {
-      const Node& node = graph.node(n);
-      return node.phase == Phase::kForward || node.phase == Phase::kUpdate ||
-             condenses_forward_values(graph, node);
-    });
-    std::ranges::sort(nodes, {}, [&](NodeId n) { return c.step_of[index(n)]; });
-    for (const NodeId n : nodes) saved.kept_by.push_back(describe(graph.node(n)));
+    const auto buffer = c.program.buffers.of_value[index(id)];
+    if (buffer.has_value()) in_buffer[*buffer].push_back(id);  // else part of a parameter
+  }
+  for (auto& [buffer, values] : in_buffer) {
+    std::ranges::stable_sort(values, std::greater<>(),
+                             [&](ValueId id) { return graph.value(id).type.bytes(); });
+    SavedActivation saved;
+    std::tie(saved.name, saved.written_by) = name_and_writer(graph, values.front(), values);
+    saved.type = to_string(graph.value(values.front()).type);
+    saved.bytes = c.program.buffers.lifetimes[buffer].bytes;
+    saved.buffer = buffer;
+    saved.kept_by = keepers_of(c, values);
+    saved.values = std::move(values);
     facts.kept.push_back(std::move(saved));
   }
   std::ranges::stable_sort(facts.kept, std::greater<>(), &SavedActivation::bytes);
@@ -180,8 +228,8 @@ void find_kept(const Context& c, PlanFacts& facts) {
 }  // namespace
 
 std::string_view name_of(PlanRole role) {
-  constexpr std::string_view kNames[kPlanRoles] = {"saved activation", "gradient", "activation",
-                                                   "input", "scratch"};
+  constexpr std::string_view kNames[kPlanRoles] = {"saved activation", "recomputed", "gradient",
+                                                   "activation",       "input",      "scratch"};
   return kNames[static_cast<size_t>(role)];
 }
 
@@ -195,6 +243,15 @@ std::string gap_text(const MemoryPlan& plan) {
   const size_t above = plan.arena_bytes - plan.lower_bound_bytes;
   if (above == 0) return "0";
   return plan.gap() < 0.0005 ? bytes_text(above) : percent_text(plan.gap());
+}
+
+std::string_view without_piece(std::string_view name) {
+  if (!name.ends_with(']')) return name;
+  for (const std::string_view begin : {" [channels ", " [rows "}) {
+    const size_t at = name.rfind(begin);
+    if (at != std::string_view::npos) return name.substr(0, at);
+  }
+  return name;
 }
 
 std::string describe(const Node& node) {
@@ -214,9 +271,9 @@ PlanFacts plan_facts(const Program& program) {
   for (size_t b = 0; b < program.buffers.lifetimes.size(); ++b) {
     facts.tensors.push_back(tensor_of(context, b));
   }
-  facts.live = live_bytes(facts, [](const PlannedTensor&) { return true; });
-  facts.saved =
-      live_bytes(facts, [](const PlannedTensor& t) { return t.role == PlanRole::kSaved; });
+  facts.live = live_bytes(facts, [](const PlannedTensor& t) { return t.occupied; });
+  facts.saved = live_bytes(
+      facts, [](const PlannedTensor& t) { return t.role == PlanRole::kSaved ? t.bytes : 0; });
   find_bound(program, facts);
   find_kept(context, facts);
   return facts;

@@ -35,11 +35,33 @@ void add_output_options(CLI::App& app, Views& views) {
                "List the tensors that need most at once, and why each activation is saved");
 }
 
+// "micro-batches of 1, 4 regions in pieces", or empty.
+std::string levers_text(const Setup& setup) {
+  std::string text;
+  const auto add = [&](const std::string& words) { text += (text.empty() ? "" : ", ") + words; };
+  const auto counted = [](size_t n, const char* thing) {
+    return fmt::format("{} {}{}", n, thing, n == 1 ? "" : "s");
+  };
+  const int64_t at_once = setup.session->micro_batch_size();
+  if (at_once < setup.session->batch_size()) add(fmt::format("micro-batches of {}", at_once));
+  if (setup.regions_in_pieces > 0) add(counted(setup.regions_in_pieces, "region") + " in pieces");
+  if (setup.values_recomputed > 0) add(counted(setup.values_recomputed, "value") + " recomputed");
+  return text;
+}
+
+std::string budget_text(const MethodArguments& args) {
+  if (args.arena_budget.empty() && args.memory_budget.empty()) return "";
+  if (args.arena_budget.empty()) return "memory budget " + args.memory_budget;
+  const std::string arena = "arena budget " + args.arena_budget;
+  return args.memory_budget.empty() ? arena : arena + ", memory budget " + args.memory_budget;
+}
+
 void show(const Views& views, const MethodArguments& args, const Setup& setup) {
   constexpr int kColumns = 100, kRows = 24;
   const Program& step = setup.session->step_program();
   const PlanTitle title{std::filesystem::path(args.model).filename().string(),
-                        std::string(name_of(update_of(args))), setup.session->batch_size()};
+                        std::string(name_of(update_of(args))), setup.session->batch_size(),
+                        levers_text(setup), budget_text(args)};
   if (views.chart) {
     fmt::print("\n{}", plan_chart(step, kColumns, kRows, isatty(STDOUT_FILENO) == 1));
   }
@@ -47,7 +69,7 @@ void show(const Views& views, const MethodArguments& args, const Setup& setup) {
   if (!views.report.empty()) write_report(views.report, plan_report(args, setup));
   if (!views.svg.empty()) replace_file(views.svg, plan_svg(step, title));
   if (!views.html.empty()) {
-    replace_file(views.html, plan_html(step, title, setup.session->memory()));
+    replace_file(views.html, plan_html(step, title, setup.session->memory(), setup.levers));
   }
 }
 

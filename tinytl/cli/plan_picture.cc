@@ -15,12 +15,13 @@ namespace {
 
 // Pixels. The picture is read at a width of about 1200.
 constexpr double kWidth = 1200, kLeft = 96, kRight = 1092;
-constexpr double kLiveTop = 128, kLiveBottom = 208;
-constexpr double kArenaTop = 244, kArenaBottom = 684;
-constexpr double kLaneTop = 712, kLanePitch = 15, kLaneHeight = 9;
+constexpr double kLegendTop = 94;
+constexpr double kLiveTop = 148, kLiveBottom = 228;
+constexpr double kArenaTop = 264, kArenaBottom = 704;
+constexpr double kLaneTop = 732, kLanePitch = 15, kLaneHeight = 9;
 
-constexpr const char* kClasses[kPlanRoles] = {"saved", "gradient", "activation", "input",
-                                              "scratch"};
+constexpr const char* kClasses[kPlanRoles] = {"saved",      "recomputed", "gradient",
+                                              "activation", "input",      "scratch"};
 
 // The first of 1, 2, 5, 10, 20... at which `range` has at most `most` ticks.
 double tick_step(double range, int most) {
@@ -97,10 +98,10 @@ class Picture {
                                 ? "gap 0, so no placement can be smaller"
                                 : fmt::format("lower bound {}, gap {}",
                                               bytes_text(plan_.lower_bound_bytes), gap_text(plan_));
-    text(kLeft, 58, "head muted",
-         fmt::format("{} update, batch {}   ·   arena {}, {}   ·   {} tensors over {} steps",
-                     title_.update, title_.batch_size, bytes_text(plan_.arena_bytes), gap,
-                     count_text(static_cast<int64_t>(facts_.tensors.size())),
+    text(kLeft, 58, "head muted", work_text(title_));
+    text(kLeft, 77, "head muted",
+         fmt::format("arena {}, {}   ·   {} tensors over {} steps", bytes_text(plan_.arena_bytes),
+                     gap, count_text(static_cast<int64_t>(facts_.tensors.size())),
                      count_text(facts_.steps)));
   }
 
@@ -111,9 +112,9 @@ class Picture {
       if (std::ranges::find(facts_.tensors, role, &PlannedTensor::role) == facts_.tensors.end()) {
         continue;
       }
-      out_ += fmt::format("<rect class=\"{}\" x=\"{}\" y=\"74\" width=\"11\" height=\"11\"/>\n",
-                          kClasses[r], pixels(at));
-      text(at + 16, 84, "muted", name_of(role));
+      out_ += fmt::format("<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"11\" height=\"11\"/>\n",
+                          kClasses[r], pixels(at), pixels(kLegendTop));
+      text(at + 16, kLegendTop + 10, "muted", name_of(role));
       at += 38 + 6 * static_cast<double>(name_of(role).size());
     }
   }
@@ -315,6 +316,12 @@ class Picture {
 };
 
 }  // namespace
+
+std::string work_text(const PlanTitle& title) {
+  std::string text = fmt::format("{} update, batch {}", title.update, title.batch_size);
+  if (!title.levers.empty()) text += ", " + title.levers;
+  return title.budget.empty() ? text : text + "   ·   " + title.budget;
+}
 
 std::string plan_svg(const Program& program, const PlanTitle& title) {
   return plan_svg(program, plan_facts(program), title);

@@ -171,8 +171,12 @@ std::string explain_saved(const PlanFacts& facts) {
   size_t total = 0;
   for (const SavedActivation& saved : facts.kept) {
     total += saved.bytes;
-    text +=
-        fmt::format("  {:>14}  {} {}\n", bytes_column(saved.bytes), saved.written_by, saved.type);
+    const std::string others =
+        saved.values.size() == 1
+            ? ""
+            : fmt::format(", and {} more values in its bytes", saved.values.size() - 1);
+    text += fmt::format("  {:>14}  {} {}{}\n", bytes_column(saved.bytes), saved.written_by,
+                        saved.type, others);
     for (const std::string& node : saved.kept_by) {
       text += fmt::format("  {:>14}    kept by {}\n", "", node);
     }

@@ -11,7 +11,8 @@ namespace tinytl::cli {
 std::string plan_chart(const Program& program, int columns, int rows, bool colour = false);
 
 // Two lists, complete: the tensors alive at the lower bound's step, which add up to it; and every
-// saved activation, largest first, with the backward nodes that keep it alive.
+// saved activation, largest first, with the nodes that keep it alive, which add up to what the
+// report calls saved.
 std::string explain_plan(const Program& program);
 
 }  // namespace tinytl::cli

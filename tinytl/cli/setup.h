@@ -20,8 +20,8 @@ struct Setup {
   size_t regions_in_pieces = 0, values_recomputed = 0;
 };
 
-// `classes`: of the data set; 0 where the loss needs none. Imports and plans once, or, to meet a
-// budget, up to a hundred times in a few seconds. Throws CLI::ValidationError, InputError, and
+// `classes`: of the data set; 0 where the loss needs none. What there is to choose is chosen first,
+// in a process of its own (choose_levers.h). Throws CLI::ValidationError, InputError, and
 // BudgetError that says what the smallest budget would be.
 Setup prepare(const MethodArguments& args, int64_t classes);
 

@@ -4,10 +4,10 @@
 #include <map>
 
 #include "engine/ops/op_table.h"
-#include "engine/runtime/program.h"
 #include "engine/schedule/cost.h"
 #include "engine/schedule/recompute.h"
 #include "tinytl/train/inference.h"
+#include "tinytl/train/pieces.h"
 
 namespace tinytl {
 namespace {
@@ -23,176 +23,85 @@ std::vector<ValueId> parameter_slices(const Graph& graph) {
   return result;
 }
 
-size_t persistent_total(const Graph& graph) {
-  const PersistentBytes bytes = persistent_bytes(graph);
-  return bytes.parameters + bytes.state;
+std::string count_of(size_t count, const std::string& what) {
+  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
 
 // Everything known of one combination of levers.
 struct Trial {
   Levers levers;
-  StepGraphs graphs;  // before recomputation
-  Program step, forward;
-  size_t arena = 0, persistent = 0;
+  StepGraphs graphs;      // before recomputation
+  Program step, forward;  // placed greedily: what the search is guided by is the same under every
+                          // budget
+  size_t arena = 0;       // of the best placement, where that decides
+  size_t persistent = 0;
   double seconds = 0;
 
-  size_t training_memory() const { return arena + persistent; }
+  size_t greedy_arena() const { return std::max(step.plan.arena_bytes, forward.plan.arena_bytes); }
+  size_t lower_bound() const {
+    return std::max(step.plan.lower_bound_bytes, forward.plan.lower_bound_bytes);
+  }
 };
 using TrialPtr = std::shared_ptr<const Trial>;
 
-// Bytes alive at each step, each buffer aligned as the planner does.
-std::vector<size_t> live_bytes(std::span<const Lifetime> lifetimes, size_t steps) {
-  std::vector<size_t> live(steps, 0);
-  for (const Lifetime& t : lifetimes) {
-    for (int s = t.first; s <= t.last; ++s) live[size_t(s)] += (t.bytes + 63) / 64 * 64;
+size_t best_arena(const Trial& trial) {
+  size_t arena = 0;
+  for (const Program* program : {&trial.step, &trial.forward}) {
+    const MemoryPlan& greedy = program->plan;
+    arena = std::max(arena, greedy.arena_bytes == greedy.lower_bound_bytes
+                                ? greedy.arena_bytes
+                                : plan_memory(program->buffers.lifetimes).arena_bytes);
   }
-  return live;
+  return arena;
 }
 
-// The network's regions, and how finely each is cut so far.
-class Pieces {
- public:
-  explicit Pieces(const Graph& network) : regions_(find_regions(network)) {
-    pieces_.resize(regions_.size(), 1);
-    useless_.resize(regions_.size(), 0);
-    for (size_t r = 0; r < regions_.size(); ++r) {
-      for (const NodeId id : regions_[r].nodes) of_node_[network.node(id).name].push_back(r);
-    }
-  }
-
-  std::vector<Tiling> tilings() const {
-    std::vector<Tiling> result;
-    for (size_t r = 0; r < regions_.size(); ++r) {
-      if (pieces_[r] > 1) result.push_back({regions_[r], pieces_[r]});
-    }
-    return result;
-  }
-
-  // The region to cut more finely so that the node of that name needs less; none where there is
-  // none. A region that is cut already goes first, then one by channels, then the longest.
-  std::optional<size_t> region_for(std::string_view node_name) const {
-    const std::string name(node_name.substr(0, node_name.find(" [")));
-    const auto found = of_node_.find(name);
-    if (found == of_node_.end()) return std::nullopt;
-    std::optional<size_t> best;
-    const auto rank = [&](size_t r) {
-      return std::tuple(pieces_[r] > 1, regions_[r].cut == Cut::kChannels,
-                        regions_[r].nodes.size());
-    };
-    for (const size_t r : found->second) {
-      if (!can_cut(r)) continue;
-      if (!best.has_value() || rank(r) > rank(*best)) best = r;
-    }
-    return best;
-  }
-
-  bool can_cut(size_t r) const {
-    return finer(r) != pieces_[r] && useless_[r] < kPatience && !overlaps_cut_region(r);
-  }
-  void cut(size_t r) { pieces_[r] = finer(r); }
-  int64_t count(size_t r) const { return pieces_[r]; }
-
-  // A cut that did not help `r`: undone after the second in a row.
-  void count_useless(size_t r, int64_t last_useful) {
-    if (++useless_[r] >= kPatience) pieces_[r] = last_useful;
-  }
-  void count_useful(size_t r) { useless_[r] = 0; }
-
- private:
-  static constexpr int kPatience = 2;
-
-  int64_t finer(size_t r) const {
-    const Region& region = regions_[r];
-    if (region.cut == Cut::kRows) {
-      const int64_t twice = 2 * pieces_[r];
-      return twice * 2 <= region.extent ? twice : pieces_[r];
-    }
-    const int64_t now = channels_of_piece({region, pieces_[r]});
-    constexpr int64_t kFewest = 8;
-    if (now <= kFewest) return pieces_[r];
-    const int64_t half = std::max(kFewest, now / 2 / kFewest * kFewest);
-    return (region.extent + half - 1) / half;
-  }
-
-  bool overlaps_cut_region(size_t r) const {
-    for (size_t other = 0; other < regions_.size(); ++other) {
-      if (other == r || pieces_[other] == 1) continue;
-      for (const NodeId id : regions_[other].nodes) {
-        if (std::ranges::find(regions_[r].nodes, id) != regions_[r].nodes.end()) return true;
-      }
-    }
-    return false;
-  }
-
-  std::vector<Region> regions_;
-  std::vector<int64_t> pieces_;
-  std::vector<int> useless_;  // cuts in a row that did not help
-  std::map<std::string, std::vector<size_t>> of_node_;
-};
-
-// By region: the most bytes alive at any step that it could make smaller.
-using Heat = std::map<size_t, size_t>;
-
-// Adds each step with more than `target` alive to the region that most of these bytes belong to.
-void add_heat(const Program& program, const Pieces& pieces, size_t target, Heat& heat) {
-  const std::vector<size_t> live =
-      live_bytes(program.buffers.lifetimes, program.schedule.order.size());
-  std::vector<std::map<size_t, size_t>> bytes_of_region(live.size());
-  for (size_t b = 0; b < program.buffers.lifetimes.size(); ++b) {
-    const Lifetime& t = program.buffers.lifetimes[b];
-    if (program.buffers.values[b].empty()) continue;  // scratch goes with its node's tensors
-    const ValueId first = program.buffers.values[b].front();
-    const auto region = pieces.region_for(program.graph.value(first).name);
-    if (!region.has_value()) continue;
-    for (size_t s = size_t(t.first); s <= size_t(t.last); ++s) {
-      if (live[s] > target) bytes_of_region[s][*region] += t.bytes;
-    }
-  }
-  for (size_t s = 0; s < live.size(); ++s) {
-    const auto most = std::ranges::max_element(
-        bytes_of_region[s], [](const auto& a, const auto& b) { return a.second < b.second; });
-    if (most == bytes_of_region[s].end()) continue;
-    heat[most->first] = std::max(heat[most->first], live[s]);
-  }
-}
-
+// Whether anything fits is decided by plans that are tried in the same order under every budget, up
+// to the first that fits: so the smallest of them fits where its size is the budget, and nothing
+// fits below. Then come those that may be faster.
 class Search {
  public:
   Search(StepSource& source, const Budget& budget, int64_t batch_size)
       : source_(source), budget_(budget), batch_size_(batch_size) {}
 
-  // Cheap levers first. Networks of different micro-batches are never held together.
   BudgetChoice run(std::span<const int64_t> micro_batches) {
-    for (const int64_t m : micro_batches) cut_at(m, &Search::cut_to_budget);
-    // What follows does not depend on the budget but for where it stops, so that the smallest plan
-    // it finds fits where it is the budget.
-    if (!best_.has_value()) smallest_.reset();
-    std::vector<Levers> starts;
-    for (const int64_t m : micro_batches) {
-      starts.push_back({.micro_batch = m});
-      starts.push_back(cut_at(m, &Search::cut_forward));
-      if (!best_.has_value()) starts.push_back(cut_at(m, &Search::cut_all));
+    // The fewest samples need the least; the whole batch needs no sums of gradients.
+    const int64_t whole = micro_batches.front(), fewest = micro_batches.back();
+    cut(fewest);
+    if (!best_.has_value() && whole != fewest) cut(whole);
+    const bool is_tight = !best_.has_value();
+    if (is_tight) recompute_most(fewest);
+    if (!best_.has_value() && whole != fewest) recompute_most(whole);
+    if (best_.has_value()) {
+      const size_t tries = is_tight ? 1 : 2;  // the slow part, and less is to be gained
+      for (const int64_t m : micro_batches) {
+        if (!plain_seconds_.contains(m)) cut(m);
+      }
+      recompute_enough(micro_batches, tries);
+      trim();
     }
-    for (const Levers& start : starts) recompute_from(start);
-
     BudgetChoice choice;
     choice.fits = best_.has_value();
-    choice.levers = choice.fits ? best_->levers : smallest_->levers;
-    explain(choice, micro_batches[0]);
+    choice.levers = (choice.fits ? best_ : smallest_)->levers;
+    explain(choice, whole);
     return choice;
   }
 
  private:
   struct Result {
     Levers levers;
-    size_t training_memory = 0;
+    size_t arena = 0, training_memory = 0;
     double seconds = 0;
   };
 
-  TrialPtr plan(Levers levers) {
+  // With copies of parts of parameters made again, where `pieces` makes some.
+  TrialPtr plan_pieces(int64_t micro_batch, std::vector<Tiling> tilings) {
+    return plan({.micro_batch = micro_batch, .tilings = std::move(tilings)}, /*slices=*/true);
+  }
+
+  TrialPtr plan(Levers levers, bool slices = false) {
     Trial trial;
     trial.graphs = source_.build(levers.micro_batch, levers.tilings);
-    if (levers.recomputed.empty()) {
+    if (slices && !levers.tilings.empty()) {
       levers.recomputed = parameter_slices(trial.graphs.training.graph);
     }
     trial.levers = std::move(levers);
@@ -208,19 +117,13 @@ class Search {
   }
 
   TrialPtr compiled(Trial trial) {
-    const TrainingGraph& training = trial.graphs.training;
-    trial.step = compile(tinytl::recompute(training.graph, trial.levers.recomputed),
-                         *tt_best_kernels(), schedule_options(training));
-    trial.persistent = persistent_total(trial.step.graph);
-    for (Program* program : {&trial.step, &trial.forward}) {
-      // Greedy placement misses by little: worth the search.
-      const size_t budget = arena_budget(trial);
-      if (program->plan.arena_bytes > budget && program->plan.lower_bound_bytes <= budget) {
-        program->plan = plan_memory(program->buffers.lifetimes);
-      }
-    }
-    trial.arena = std::max(trial.step.plan.arena_bytes, trial.forward.plan.arena_bytes);
+    TrainingGraph training = trial.graphs.training;
+    apply_recomputation(training, trial.levers.recomputed);
+    trial.step = compile(std::move(training.graph), *tt_best_kernels(), schedule_options(training));
+    const PersistentBytes persistent = persistent_bytes(trial.step.graph);
+    trial.persistent = persistent.parameters + persistent.state;
     trial.seconds = batch_seconds(trial.step.graph, batch_size_ / trial.levers.micro_batch);
+    trial.arena = placement_decides(trial) ? best_arena(trial) : trial.greedy_arena();
     note(trial);
     return std::make_shared<const Trial>(std::move(trial));
   }
@@ -233,66 +136,81 @@ class Search {
     if (budget_.training_memory <= trial.persistent) return 0;
     return std::min(budget_.arena, budget_.training_memory - trial.persistent);
   }
-
   bool fits(const Trial& trial) const { return trial.arena <= arena_budget(trial); }
 
+  // How far above the budget for training memory, then the arena.
+  using Size = std::pair<size_t, size_t>;
+  Size size(size_t arena, size_t training_memory) const {
+    return {training_memory > budget_.training_memory ? training_memory : 0, arena};
+  }
+
+  Size size_of(const Result& result) const { return size(result.arena, result.training_memory); }
+
+  // Greedy placement misses by little: worth the search only where that little counts.
+  bool placement_decides(const Trial& trial) const {
+    const size_t greedy = trial.greedy_arena(), bound = trial.lower_bound();
+    const size_t budget = arena_budget(trial);
+    if (greedy == bound || greedy <= budget) return false;
+    if (bound <= budget || !smallest_.has_value()) return true;
+    return !best_.has_value() && size(bound, bound + trial.persistent) < size_of(*smallest_);
+  }
+
   void note(const Trial& trial) {
-    const Result result{trial.levers, trial.training_memory(), trial.seconds};
+    const Result result{trial.levers, trial.arena, trial.arena + trial.persistent, trial.seconds};
     if (fits(trial) && (!best_.has_value() || result.seconds < best_->seconds)) best_ = result;
-    const auto size = [&](const Result& r, size_t arena) {
-      return budget_.training_memory == SIZE_MAX ? arena : r.training_memory;
-    };
-    if (!smallest_.has_value() || size(result, trial.arena) < smallest_size_) {
-      smallest_ = result;
-      smallest_size_ = size(result, trial.arena);
-    }
+    if (!smallest_.has_value() || size_of(result) < size_of(*smallest_)) smallest_ = result;
   }
 
   // A lever more only takes more time.
   bool can_win(const Trial& trial) const {
     return !best_.has_value() || trial.seconds < best_->seconds;
   }
+  bool is_done(const Trial& trial) const { return fits(trial) || !can_win(trial); }
 
-  Levers cut_at(int64_t micro_batch, TrialPtr (Search::*how)(Pieces&, const TrialPtr&)) {
+  // Cuts regions until the plan fits, or as far down as that goes.
+  void cut(int64_t micro_batch) {
     const TrialPtr plain = plan({.micro_batch = micro_batch});
-    if (fits(*plain) || !can_win(*plain)) return {.micro_batch = micro_batch};
+    plain_seconds_[micro_batch] = plain->seconds;
+    if (is_done(*plain)) return;
     Pieces pieces(source_.network(micro_batch));
-    return {.micro_batch = micro_batch, .tilings = (this->*how)(pieces, plain)->levers.tilings};
+    constexpr double kStep = 0.93;
+    constexpr int kPatience = 3;
+    TrialPtr best = plain;
+    auto target = static_cast<double>(plain->greedy_arena());
+    for (int failures = 0; failures < kPatience && !is_done(*best);) {
+      target *= kStep;
+      const TrialPtr next = cut_to(static_cast<size_t>(target), pieces, best, false);
+      failures = next->greedy_arena() < best->greedy_arena() ? 0 : failures + 1;
+      best = next;
+    }
+    finest_[micro_batch] = best->levers.tilings;
   }
 
-  TrialPtr cut_to_budget(Pieces& pieces, const TrialPtr& plain) {
-    return cut(pieces, plain, arena_budget(*plain), /*forward_only=*/false);
-  }
-
-  // So that what is recomputed is recomputed in pieces.
-  TrialPtr cut_forward(Pieces& pieces, const TrialPtr& plain) {
-    return cut(pieces, plain, plain->forward.plan.arena_bytes / 3, /*forward_only=*/true);
-  }
-
-  // Cuts regions until no step needs more than `target`, or none can be cut to help.
-  TrialPtr cut(Pieces& pieces, const TrialPtr& start, size_t target, bool forward_only) {
+  // Cuts regions until no step needs more than `target`, none can be cut to help, or it fits.
+  TrialPtr cut_to(size_t target, Pieces& pieces, const TrialPtr& start, bool forward_only) {
     const auto heat_of = [&](const Trial& trial) {
       Heat heat;
       // Below the target only where the placement has a gap.
-      for (size_t limit = target; heat.empty() && limit > target / 10 * 8; limit -= target / 32) {
+      for (size_t limit = target; heat.empty() && limit > target / 10 * 8;
+           limit -= target / 32 + 1) {
         if (!forward_only) add_heat(trial.step, pieces, limit, heat);
         add_heat(trial.forward, pieces, limit, heat);
       }
       return heat;
     };
     const auto size = [&](const Trial& trial) {
-      return forward_only ? trial.forward.plan.arena_bytes : trial.arena;
+      return forward_only ? trial.forward.plan.arena_bytes : trial.greedy_arena();
     };
     TrialPtr best = start, now = start;
-    for (Heat heat = heat_of(*now); size(*now) > target && !heat.empty();) {
+    for (Heat heat = heat_of(*now); size(*now) > target && !heat.empty() && !is_done(*now);) {
       std::map<size_t, int64_t> before;
       for (const auto& [region, bytes] : heat) {
         if (!pieces.can_cut(region)) continue;  // one that it overlaps was cut just now
         before[region] = pieces.count(region);
         pieces.cut(region);
       }
-      now = plan({.micro_batch = start->levers.micro_batch, .tilings = pieces.tilings()});
-      if (size(*now) < size(*best)) best = now;
+      now = plan_pieces(start->levers.micro_batch, pieces.tilings());
+      if (size(*now) < size(*best) || fits(*now)) best = now;
       const Heat after = heat_of(*now);
       for (const auto& [region, count] : before) {
         const auto found = after.find(region);
@@ -304,37 +222,108 @@ class Search {
     return best;
   }
 
-  // As far down as cutting goes.
-  TrialPtr cut_all(Pieces& pieces, const TrialPtr& plain) {
-    constexpr double kStep = 0.93;
-    constexpr int kPatience = 3;
-    TrialPtr best = plain;
-    auto target = static_cast<double>(best->arena);
-    for (int failures = 0; failures < kPatience && !fits(*best);) {
-      target *= kStep;
-      const TrialPtr next = cut(pieces, best, static_cast<size_t>(target), /*forward_only=*/false);
-      failures = next->arena < best->arena ? 0 : failures + 1;
-      best = next;
+  // Towards what a pass forward takes, which recomputation does not change: from the smallest plan
+  // that cutting led to, or one whose front runs in pieces, so that it is recomputed in pieces.
+  void recompute_most(int64_t micro_batch) {
+    const auto floor = [](const Trial& trial) { return trial.forward.plan.lower_bound_bytes; };
+    TrialPtr start = plan_pieces(micro_batch, finest_[micro_batch]);
+    if (const TrialPtr front = plan_pieces(micro_batch, forward_cut(micro_batch));
+        floor(*front) < floor(*start)) {
+      start = front;
     }
-    return best;
+    // Half as much more is what a step forward and backward needs at least, in practice.
+    const size_t least = floor(*start) + floor(*start) / 2;
+    if (best_.has_value() || size_of(*smallest_) <= size(least, least + start->persistent)) return;
+    recompute(*start, floor(*start));
   }
 
-  void recompute_from(const Levers& levers) {
-    const TrialPtr start = plan(levers);
-    if (fits(*start) || !can_win(*start)) return;
-    const size_t floor = start->forward.plan.arena_bytes, budget = arena_budget(*start);
-    if (budget >= floor && recompute(*start, budget)) return;
-    if (!best_.has_value()) recompute(*start, floor);
+  std::vector<Tiling> forward_cut(int64_t micro_batch) {
+    const TrialPtr plain = plan({.micro_batch = micro_batch});
+    Pieces pieces(source_.network(micro_batch));
+    const size_t third = plain->forward.plan.arena_bytes / 3;
+    return cut_to(third, pieces, plain, /*forward_only=*/true)->levers.tilings;
   }
 
-  bool recompute(const Trial& start, size_t arena_budget) {
+  // The same only as far as the budget asks, from where that promises to be fastest.
+  void recompute_enough(std::span<const int64_t> micro_batches, size_t tries) {
+    std::vector<std::pair<double, Levers>> starts;
+    const auto add = [&](const Trial& start) {
+      const std::optional<double> seconds = estimate(start);
+      if (seconds.has_value() && *seconds < best_->seconds) {
+        starts.emplace_back(*seconds, start.levers);
+      }
+    };
+    for (const int64_t m : micro_batches) {
+      if (plain_seconds_.at(m) >= best_->seconds) continue;
+      const TrialPtr plain = plan({.micro_batch = m});
+      add(*plain);
+      if (plain->forward.plan.arena_bytes > arena_budget(*plain) / 2) {
+        add(*plan_pieces(m, forward_cut(m)));
+      }
+    }
+    std::ranges::stable_sort(starts, {}, &std::pair<double, Levers>::first);
+    starts.resize(std::min(starts.size(), tries));
+    for (const auto& [seconds, levers] : starts) {
+      const TrialPtr start = plan_pieces(levers.micro_batch, levers.tilings);
+      if (!is_done(*start)) recompute(*start, arena_budget(*start));
+    }
+  }
+
+  // Seconds of the plan once it fits, if what each value frees added up; none where dropping all of
+  // them would not do.
+  std::optional<double> estimate(const Trial& start) const {
+    const size_t budget = arena_budget(start);
+    if (start.forward.plan.lower_bound_bytes > budget) return std::nullopt;
+    std::vector<RecomputeCandidate> candidates = recompute_candidates(start.graphs.training.graph);
+    std::ranges::stable_sort(candidates, {}, [](const RecomputeCandidate& c) {
+      return c.seconds / static_cast<double>(c.bytes);
+    });
+    size_t arena = start.greedy_arena();
+    double seconds = 0;
+    for (const RecomputeCandidate& c : candidates) {
+      if (arena <= budget) break;
+      arena -= std::min(arena, c.bytes);
+      seconds += c.seconds;
+    }
+    if (arena > budget) return std::nullopt;
+    return start.seconds + seconds * static_cast<double>(batch_size_ / start.levers.micro_batch);
+  }
+
+  void recompute(const Trial& start, size_t arena_budget) {
     const ScheduleOptions options = schedule_options(start.graphs.training);
     const auto arena_of = [&](const Graph& graph) {
       return compile(graph, *tt_best_kernels(), options).plan.arena_bytes;
     };
     const RecomputeChoice choice = choose_recompute(start.graphs.training.graph, arena_budget,
                                                     arena_of, *tt_best_kernels(), options);
-    return fits(*with_recomputation(start, choice.dropped));
+    with_recomputation(start, choice.dropped);
+  }
+
+  // Takes back every cut, or half of it, that the budget does not need.
+  void trim() {
+    const Levers levers = best_->levers;
+    if (levers.tilings.empty() || levers.recomputed != slices_of(levers)) return;
+    plan({.micro_batch = levers.micro_batch, .tilings = levers.tilings});
+    for (size_t i = levers.tilings.size(); i-- > 0;) {
+      std::vector<Tiling> fewer = best_->levers.tilings;
+      fewer.erase(fewer.begin() + static_cast<ptrdiff_t>(i));
+      if (takes_less(fewer)) continue;
+      std::vector<Tiling> coarser = best_->levers.tilings;
+      coarser[i].pieces = (coarser[i].pieces + 1) / 2;
+      if (coarser[i].pieces > 1) takes_less(coarser);
+    }
+  }
+
+  // Whether that is the best plan now.
+  bool takes_less(const std::vector<Tiling>& tilings) {
+    const double before = best_->seconds;
+    plan_pieces(best_->levers.micro_batch, tilings);
+    return best_->seconds < before;
+  }
+
+  std::vector<ValueId> slices_of(const Levers& levers) {
+    if (levers.tilings.empty()) return {};
+    return parameter_slices(source_.build(levers.micro_batch, levers.tilings).training.graph);
   }
 
   // What each lever of the choice did, one after the other.
@@ -342,29 +331,30 @@ class Search {
     const Levers& levers = choice.levers;
     const auto add = [&](std::string what, const Levers& some) {
       const TrialPtr trial = plan(some);
-      choice.steps.push_back(
-          {std::move(what), trial->arena, trial->training_memory(), trial->seconds});
+      const size_t arena = best_arena(*trial);
+      choice.steps.push_back({std::move(what), arena, arena + trial->persistent, trial->seconds});
     };
     add("no lever", {.micro_batch = whole_batch});
+    Levers so_far{.micro_batch = levers.micro_batch};
     if (levers.micro_batch != whole_batch) {
-      add("micro-batches of " + std::to_string(levers.micro_batch),
-          {.micro_batch = levers.micro_batch});
+      add("micro-batches of " + std::to_string(levers.micro_batch), so_far);
     }
     if (!levers.tilings.empty()) {
-      add(std::to_string(levers.tilings.size()) + " regions in pieces",
-          {.micro_batch = levers.micro_batch, .tilings = levers.tilings});
+      so_far.tilings = levers.tilings;
+      so_far.recomputed = slices_of(levers);
+      if (levers.recomputed.empty()) so_far.recomputed.clear();
+      add(count_of(levers.tilings.size(), "region") + " in pieces", so_far);
     }
-    const TrialPtr last = plan(levers);
-    if (last->arena == choice.steps.back().arena_bytes) return;
-    choice.steps.push_back({std::to_string(levers.recomputed.size()) + " values recomputed",
-                            last->arena, last->training_memory(), last->seconds});
+    if (levers.recomputed == so_far.recomputed) return;
+    add(count_of(levers.recomputed.size(), "value") + " recomputed", levers);
   }
 
   StepSource& source_;
   const Budget budget_;
   const int64_t batch_size_;
   std::optional<Result> best_, smallest_;
-  size_t smallest_size_ = 0;
+  std::map<int64_t, std::vector<Tiling>> finest_;  // by micro-batch, as the next
+  std::map<int64_t, double> plain_seconds_;
 };
 
 }  // namespace
