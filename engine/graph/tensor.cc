@@ -1,7 +1,8 @@
 #include "engine/graph/tensor.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <new>
 
 #include "engine/graph/error.h"

@@ -13,8 +13,6 @@ struct Item {
   int steps = 1;
 };
 
-inline bool overlap(const Item& a, const Item& b) { return a.first <= b.last && b.first <= a.last; }
-
 // Items that must be placed together: no other tensor is ever alive with one of them.
 //
 // A section stands for the steps at which one maximal set of items is alive. Two items share a

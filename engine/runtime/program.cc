@@ -24,9 +24,12 @@ void assign_and_place(Program& program, const tt_kernels& kernels, const Schedul
   for (const size_t bytes : room.live) room.most = std::max(room.most, bytes);
   place(program, assign(&room), options);
   if (program.plan.arena_bytes == room.most) return;
-  const size_t faster = program.plan.arena_bytes;
-  place(program, in_place, options);
-  if (faster <= program.plan.arena_bytes) place(program, assign(&room), options);
+  Buffers faster = std::move(program.buffers);
+  MemoryPlan faster_plan = std::move(program.plan);
+  place(program, std::move(in_place), options);
+  if (faster_plan.arena_bytes > program.plan.arena_bytes) return;
+  program.buffers = std::move(faster);
+  program.plan = std::move(faster_plan);
 }
 
 }  // namespace

@@ -21,6 +21,19 @@ bool has_persistent_parameters(const Graph& graph, const Node& node) {
                      [&](ValueId id) { return is_persistent(graph.value(id).role); });
 }
 
+// Each channel of the result depends on that channel of input 0 alone.
+bool is_channelwise(const Graph& graph, const Node& node) {
+  if (is_map(node)) return true;
+  if (node.op == &kDepthwiseConv2d) return has_persistent_parameters(graph, node);
+  if (node.op == &kAveragePool || node.op == &kMaxPool) return node.inputs.size() == 1;
+  const bool is_affine = node.op == &kMul || node.op == &kAdd || node.op == &kSub;
+  if (!is_affine || !has_persistent_parameters(graph, node)) return false;
+  const TensorType& y = graph.value(node.output()).type;
+  const TensorType& factor = graph.value(node.input(1)).type;
+  const bool one_a_channel = factor.rank() > 0 && factor.elements() == factor.shape.back();
+  return y == graph.value(node.input(0)).type && (factor.elements() == 1 || one_a_channel);
+}
+
 bool is_plain_convolution(const Graph& graph, const Node& node) {
   return node.op == &kConv2d && node.attributes.integer("groups") == 1 &&
          has_persistent_parameters(graph, node);
@@ -111,18 +124,6 @@ class Finder {
 };
 
 }  // namespace
-
-bool is_channelwise(const Graph& graph, const Node& node) {
-  if (is_map(node)) return true;
-  if (node.op == &kDepthwiseConv2d) return has_persistent_parameters(graph, node);
-  if (node.op == &kAveragePool || node.op == &kMaxPool) return node.inputs.size() == 1;
-  const bool is_affine = node.op == &kMul || node.op == &kAdd || node.op == &kSub;
-  if (!is_affine || !has_persistent_parameters(graph, node)) return false;
-  const TensorType& y = graph.value(node.output()).type;
-  const TensorType& factor = graph.value(node.input(1)).type;
-  const bool one_a_channel = factor.rank() > 0 && factor.elements() == factor.shape.back();
-  return y == graph.value(node.input(0)).type && (factor.elements() == 1 || one_a_channel);
-}
 
 std::vector<Region> find_regions(const Graph& graph) { return Finder(graph).run(); }
 

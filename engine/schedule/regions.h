@@ -29,7 +29,4 @@ struct Region {
 // each node whose result is smaller than the largest tensor before it. O(nodes).
 std::vector<Region> find_regions(const Graph& graph);
 
-// How a channel-by-channel operator treats input `i` (from 1 on): a slice for each group.
-bool is_channelwise(const Graph& graph, const Node& node);
-
 }  // namespace tinytl

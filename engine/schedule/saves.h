@@ -17,7 +17,6 @@ class Saves {
 
   explicit Saves(const Graph& graph);
 
-  const Graph& graph() const { return graph_; }
   // Itself, or the value that `id` is a view of.
   ValueId root(ValueId id) const { return root_[index(id)]; }
   bool is_forward(NodeId node) const { return graph_.node(node).phase == Phase::kForward; }

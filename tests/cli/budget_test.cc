@@ -46,6 +46,13 @@ TEST_F(BudgetFlags, AreBytesWithAUnit) {
   }
 }
 
+TEST_F(BudgetFlags, OfTwoTheOneThatIsNotMetIsNamed) {
+  EXPECT_THAT(run(plan_command({"--memory-budget", "100MB", "--arena-budget", "1KB"})),
+              fails_with(4, {"--arena-budget 1KB: the smallest"}));
+  EXPECT_THAT(run(plan_command({"--memory-budget", "1KB", "--arena-budget", "100MB"})),
+              fails_with(4, {"--memory-budget 1KB: the smallest"}));
+}
+
 TEST_F(BudgetFlags, TheSmallestThatIsNamedWorks) {
   const std::pair<std::string, std::string> flags[] = {{"--memory-budget", "training_memory_bytes"},
                                                        {"--arena-budget", "arena_bytes"}};

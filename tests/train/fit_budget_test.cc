@@ -13,6 +13,7 @@
 #include "tinytl/data/random.h"
 #include "tinytl/methods/classifier.h"
 #include "tinytl/methods/update.h"
+#include "tinytl/train/pieces.h"
 #include "tinytl/train/session.h"
 
 namespace tinytl {
@@ -277,6 +278,25 @@ TEST(FitBudget, OnlyTheSizesAllowedAreUsed) {
       EXPECT_EQ(session_of(recipe, choice.levers).memory().arena, choice.steps.back().arena_bytes);
     }
   }
+}
+
+// Model files may name a tensor otherwise than the node that writes it.
+TEST(Pieces, AreFoundByTheNamesOfNodesAndOfTensors) {
+  Graph network = small_cnn(1);
+  for (size_t v = 0; v < network.values().size(); ++v) {
+    Value& value = network.value(ValueId(v));
+    if (value.role == Role::kActivation) value.name = "tensor" + value.name;
+  }
+  const Pieces pieces(network);
+  size_t found = 0;
+  for (const Node& node : network.nodes()) {
+    const auto region = pieces.region_for(node.name);
+    const std::string& tensor = network.value(node.output()).name;
+    EXPECT_EQ(pieces.region_for(tensor), region);
+    EXPECT_EQ(pieces.region_for(tensor + " [channels 0:8]"), region);
+    found += region.has_value();
+  }
+  EXPECT_GT(found, 5u);
 }
 
 TEST(FitBudget, SaysWhatEachLeverDid) {

@@ -65,7 +65,7 @@ Json to_json(const BudgetChoice& choice, NetworkSource& source) {
 }
 
 [[noreturn]] void throw_over_budget(const MethodArguments& args, const PlannedStep& smallest) {
-  const bool is_arena = args.memory_budget.empty();
+  const bool is_arena = smallest.training_memory_bytes <= budget_of(args).training_memory;
   const std::string flag =
       is_arena ? "--arena-budget " + args.arena_budget : "--memory-budget " + args.memory_budget;
   const size_t bytes = is_arena ? smallest.arena_bytes : smallest.training_memory_bytes;
@@ -79,7 +79,8 @@ Json to_json(const BudgetChoice& choice, NetworkSource& source) {
 Decision decide(const MethodArguments& args, int64_t classes) {
   const Json json = Json::parse(run_apart([&] {
     NetworkSource source(args, classes);
-    return to_json(choose(args, source), source).dump();
+    return to_json(choose(args, source), source)
+        .dump(-1, ' ', false, Json::error_handler_t::replace);
   }));
   Decision decision;
   for (const Json& s : json.at("steps")) decision.steps.push_back({s[0], s[1], s[2], s[3]});

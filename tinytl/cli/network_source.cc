@@ -43,6 +43,7 @@ FittedClassifier in_pieces(const FittedClassifier& whole, std::span<const Tiling
 void NetworkSource::import(int64_t micro_batch) {
   if (micro_batch == micro_batch_) return;
   fitted_ = {};  // before there are two
+  micro_batch_ = 0;
   const Graph network =
       import_onnx(args_.model, {.batch = micro_batch, .without_values = without_values_});
   if (network.inputs.size() != 1) {
@@ -93,11 +94,21 @@ const Node* NetworkSource::mixing_node() {
   return mixing.has_value() ? &fitted_.graph.node(*mixing) : nullptr;
 }
 
+// Constants of the model file may be made for one batch.
+bool NetworkSource::can_build(int64_t micro_batch) {
+  try {
+    build(micro_batch, {});
+    return true;
+  } catch (const InputError&) {
+    return false;
+  }
+}
+
 std::vector<int64_t> NetworkSource::micro_batches() {
   std::vector<int64_t> sizes{args_.batch_size};
   if (mixing_node() != nullptr) return sizes;
   for (int64_t size = args_.batch_size / 2; size >= 1; --size) {
-    if (args_.batch_size % size == 0) sizes.push_back(size);
+    if (args_.batch_size % size == 0 && can_build(size)) sizes.push_back(size);
   }
   return sizes;
 }

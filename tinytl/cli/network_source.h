@@ -27,7 +27,8 @@ class NetworkSource : public StepSource {
   const std::set<std::string>& replaced() const { return replaced_; }
   const FittedClassifier& fitted() const { return fitted_; }
 
-  // The divisors of the batch, itself first; only itself where a layer mixes the samples.
+  // The divisors of the batch that the network can be built at, itself first; only itself where a
+  // layer mixes the samples.
   std::vector<int64_t> micro_batches();
   // Throws InputError that names the layer that mixes the samples of a batch, if one does.
   void check_samples_apart();
@@ -35,6 +36,7 @@ class NetworkSource : public StepSource {
  private:
   void import(int64_t micro_batch);
   const Node* mixing_node();
+  bool can_build(int64_t micro_batch);
 
   const MethodArguments& args_;
   const int64_t classes_;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "engine/graph/replace_file.h"
+#include "engine/schedule/order.h"
 #include "tinytl/cli/console.h"
 #include "tinytl/cli/places.h"
 #include "tinytl/cli/plan_page.h"
@@ -84,6 +85,15 @@ int plan(const MethodArguments& args, int64_t classes, const Views& views) {
   print_line("trains", count_text(setup.session->memory().trainable_scalars) + " numbers");
   print_levers(setup);
   print_memory(setup.session->memory(), setup.session->step_program());
+  const MemoryReport& memory = setup.session->memory();
+  print_line(
+      "inference alone",
+      fmt::format("{} of arena; training has {:.2f} times that", bytes_text(memory.inference),
+                  double(memory.arena) / double(std::max<size_t>(1, memory.inference))));
+  print_line("in any order",
+             fmt::format("at least {} of arena, without recomputation",
+                         bytes_text(order_free_floor(setup.session->step_program().graph,
+                                                     *tt_best_kernels()))));
   print_line("predicted step", fmt::format("{:.1f} ms", 1e3 * setup.predicted_seconds));
   show(views, args, setup);
   return kDone;

@@ -22,6 +22,7 @@ Json plan_report(const MethodArguments& args, const Setup& setup) {
           {"seed", args.seed},
           {"threads", args.threads},
           {"arena_bytes", memory.arena},
+          {"inference_arena_bytes", memory.inference},
           {"lower_bound_bytes", memory.lower_bound},
           {"gap", memory.gap()},
           {"saved_bytes", memory.saved},

@@ -13,7 +13,13 @@ namespace tinytl::cli {
 namespace {
 
 // The first character of what the child writes.
-enum Outcome : char { kResult = 'r', kInputError = 'i', kUsageError = 'u', kOtherError = 'o' };
+enum Outcome : char {
+  kResult = 'r',
+  kInputError = 'i',
+  kUsageError = 'u',
+  kOutOfMemory = 'm',
+  kOtherError = 'o'
+};
 
 std::string outcome_of(const std::function<std::string()>& work) {
   try {
@@ -22,6 +28,8 @@ std::string outcome_of(const std::function<std::string()>& work) {
     return static_cast<char>(kInputError) + std::string(error.what());
   } catch (const CLI::ValidationError& error) {
     return static_cast<char>(kUsageError) + std::string(error.what());
+  } catch (const std::bad_alloc&) {
+    return std::string(1, kOutOfMemory);
   } catch (const std::exception& error) {
     return static_cast<char>(kOtherError) + std::string(error.what());
   }
@@ -66,13 +74,17 @@ std::string run_apart(const std::function<std::string()>& work) {
   close(ends[1]);
   std::string text = read_all(ends[0]);
   close(ends[0]);
-  while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  if (text.empty()) throw InputError("planning was stopped from outside; out of memory?");
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || text.empty()) {
+    throw InputError("planning was stopped before it ended; out of memory?");
+  }
   const char outcome = text[0];
   text.erase(0, 1);
   if (outcome == kInputError) throw InputError(text);
   if (outcome == kUsageError) throw CLI::ValidationError(text);
+  if (outcome == kOutOfMemory) throw std::bad_alloc();
   if (outcome == kOtherError) throw std::runtime_error(text);
   return text;
 }

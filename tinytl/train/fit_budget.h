@@ -1,5 +1,5 @@
-// Meeting a memory budget with levers that change no number: micro-batches, running the front of
-// the network in pieces, and recomputation.
+// Meeting a memory budget with levers that change no number beyond rounding: micro-batches, running
+// the front of the network in pieces, and recomputation.
 #pragma once
 
 #include <string>

@@ -8,6 +8,7 @@ MemoryReport report_memory(const TrainingGraph& training, const Program& step,
                            const Program& inference) {
   MemoryReport report;
   report.arena = std::max(step.plan.arena_bytes, inference.plan.arena_bytes);
+  report.inference = inference.plan.arena_bytes;
   report.lower_bound = std::max(step.plan.lower_bound_bytes, inference.plan.lower_bound_bytes);
   const PersistentBytes persistent = persistent_bytes(step.graph);
   for (const ParameterGradient& p : training.trained) {

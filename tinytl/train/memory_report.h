@@ -8,6 +8,7 @@ namespace tinytl {
 
 struct MemoryReport {
   size_t arena = 0;        // activations, saved tensors, gradients, scratch; evaluation reuses it
+  size_t inference = 0;    // the arena that evaluation alone needs
   size_t lower_bound = 0;  // of the arena: no placement in this order can be smaller
   size_t trainable = 0;    // parameters that learn
   size_t optimizer = 0;    // their state, and gradient accumulators

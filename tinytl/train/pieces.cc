@@ -8,22 +8,19 @@ namespace {
 
 constexpr int kPatience = 2;
 
-// Bytes alive at each step, each buffer aligned as the planner does.
-std::vector<size_t> live_bytes(std::span<const Lifetime> lifetimes, size_t steps) {
-  std::vector<size_t> live(steps, 0);
-  for (const Lifetime& t : lifetimes) {
-    for (int s = t.first; s <= t.last; ++s) live[size_t(s)] += (t.bytes + 63) / 64 * 64;
-  }
-  return live;
-}
-
 }  // namespace
 
 Pieces::Pieces(const Graph& network) : regions_(find_regions(network)) {
   pieces_.resize(regions_.size(), 1);
   useless_.resize(regions_.size(), 0);
   for (size_t r = 0; r < regions_.size(); ++r) {
-    for (const NodeId id : regions_[r].nodes) of_node_[network.node(id).name].push_back(r);
+    for (const NodeId id : regions_[r].nodes) {
+      const Node& node = network.node(id);
+      const std::string& result =
+          network.value(node.output()).name;  // the model file's, or the node's
+      of_name_[node.name].push_back(r);
+      if (result != node.name) of_name_[result].push_back(r);
+    }
   }
 }
 
@@ -35,9 +32,9 @@ std::vector<Tiling> Pieces::tilings() const {
   return result;
 }
 
-std::optional<size_t> Pieces::region_for(std::string_view node_name) const {
-  const auto found = of_node_.find(node_name.substr(0, node_name.find(" [")));
-  if (found == of_node_.end()) return std::nullopt;
+std::optional<size_t> Pieces::region_for(std::string_view name) const {
+  const auto found = of_name_.find(name.substr(0, name.rfind(" [")));
+  if (found == of_name_.end()) return std::nullopt;
   const auto rank = [&](size_t r) {
     return std::tuple(pieces_[r] > 1, regions_[r].cut == Cut::kChannels, regions_[r].nodes.size());
   };
@@ -82,7 +79,7 @@ bool Pieces::overlaps_cut_region(size_t r) const {
 
 void add_heat(const Program& program, const Pieces& pieces, size_t target, Heat& heat) {
   const std::vector<size_t> live =
-      live_bytes(program.buffers.lifetimes, program.schedule.order.size());
+      live_bytes_by_step(program.buffers.lifetimes, 64, program.schedule.order.size());
   std::vector<std::map<size_t, size_t>> bytes_of_region(live.size());
   for (size_t b = 0; b < program.buffers.lifetimes.size(); ++b) {
     const Lifetime& t = program.buffers.lifetimes[b];

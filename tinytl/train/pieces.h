@@ -19,16 +19,17 @@ class Pieces {
 
   std::vector<Tiling> tilings() const;
 
-  // The region to cut more finely so that the node of that name needs less; none where there is
-  // none. A region that is cut already goes first, then one by channels, then the longest.
-  std::optional<size_t> region_for(std::string_view node_name) const;
+  // The region to cut more finely so that the node or tensor of that name needs less; none where
+  // there is none. A region that is cut already goes first, then one by channels, then the longest.
+  std::optional<size_t> region_for(std::string_view name) const;
 
   // Into smaller pieces: possible, useful so far, and no region that it shares nodes with is cut.
   bool can_cut(size_t r) const;
   void cut(size_t r) { pieces_[r] = finer(r); }
   int64_t count(size_t r) const { return pieces_[r]; }
 
-  // What the last cut of `r` did. The second useless one in a row is undone, and the last.
+  // What the last cut of `r` did. After two useless ones in a row the last is undone, and the
+  // region is cut no further.
   void count_useful(size_t r) { useless_[r] = 0; }
   void count_useless(size_t r, int64_t before);
 
@@ -39,7 +40,8 @@ class Pieces {
   std::vector<Region> regions_;
   std::vector<int64_t> pieces_;
   std::vector<int> useless_;  // cuts in a row that did not help
-  std::map<std::string, std::vector<size_t>, std::less<>> of_node_;
+  std::map<std::string, std::vector<size_t>, std::less<>>
+      of_name_;  // of its nodes and what they write
 };
 
 // By region: the most bytes alive at any step that it could make smaller.
