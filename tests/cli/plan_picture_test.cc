@@ -1,6 +1,7 @@
 // The picture, the page and the texts of a memory plan: well-formed, exact, and true.
 
 #include <algorithm>
+#include <cctype>
 #include <regex>
 #include <set>
 
@@ -54,9 +55,28 @@ std::vector<Program> programs() {
   return all;
 }
 
+// The name in "<name a="..." b="...">" or "<name/>"; empty where it is no tag. By hand, because
+// std::regex recurses for every character of an attribute.
+std::string tag_name(const std::string& tag) {
+  const auto is_name = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; };
+  size_t at = 1;
+  while (at < tag.size() && is_name(tag[at])) ++at;
+  const std::string name = tag.substr(1, at - 1);
+  while (at < tag.size() && tag[at] == ' ') {
+    const size_t equals = tag.find("=\"", at);
+    const size_t end = equals == std::string::npos ? equals : tag.find('"', equals + 2);
+    if (end == std::string::npos || equals == at + 1) return "";
+    for (size_t i = at + 1; i < equals; ++i) {
+      if (!is_name(tag[i]) && tag[i] != ':' && tag[i] != '-') return "";
+    }
+    at = end + 1;
+  }
+  const std::string rest = tag.substr(std::min(at, tag.size()));
+  return rest == ">" || rest == "/>" ? name : "";
+}
+
 // What is wrong with it as XML, as far as this project writes XML; empty: nothing.
 std::string xml_defect(const std::string& text) {
-  static const std::regex open(R"rx(<([a-z]+)((?: [a-zA-Z:-]+="[^"<]*")*)(/?)>)rx");
   static const std::regex reference("&(amp|lt|gt|quot);");
   std::vector<std::string> inside;
   for (size_t at = 0; at < text.size();) {
@@ -71,8 +91,9 @@ std::string xml_defect(const std::string& text) {
       at += name.size() + 3;
     } else if (text[at] == '<') {
       const std::string tag = text.substr(at, text.find('>', at) - at + 1);
-      if (!std::regex_match(tag, match, open)) return "no tag" + near;
-      if (match[3].length() == 0) inside.push_back(match[1]);
+      const std::string name = tag_name(tag);
+      if (name.empty()) return "no tag" + near;
+      if (tag[tag.size() - 2] != '/') inside.push_back(name);
       at += tag.size();
     } else if (text[at] == '&') {
       if (!std::regex_search(begin, text.end(), match, reference, flags)) return "bare &" + near;
