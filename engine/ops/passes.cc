@@ -1,6 +1,27 @@
 #include "engine/ops/passes.h"
 
 namespace tinytl {
+
+Graph without_nodes(const Graph& graph, std::vector<ValueId>& ids, const std::vector<bool>& keep) {
+  Graph result;
+  result.source = graph.source;
+  ids.assign(graph.values().size(), ValueId{UINT32_MAX});
+  for (size_t v = 0; v < graph.values().size(); ++v) {
+    const Value& value = graph.values()[v];
+    if (value.role == Role::kActivation || (!keep.empty() && !keep[v])) continue;
+    if (value.role == Role::kInput) {
+      ids[v] = result.add_input(value.name, value.type, value.channels_last);
+    } else if (value.data != nullptr) {
+      ids[v] = result.add_persistent(value.name, value.role, value.data);
+    } else {
+      ids[v] = result.add_state(value.name, value.type);
+    }
+  }
+  result.inputs.clear();
+  for (const ValueId id : graph.inputs) result.inputs.push_back(ids[index(id)]);
+  return result;
+}
+
 Graph prune(const Graph& graph, std::vector<ValueId>* new_ids) {
   std::vector<bool> live(graph.values().size(), false);
   for (const ValueId id : graph.outputs) live[index(id)] = true;
@@ -14,22 +35,8 @@ Graph prune(const Graph& graph, std::vector<ValueId>* new_ids) {
     for (const ValueId id : node.inputs) live[index(id)] = true;
   }
 
-  Graph result;
-  result.source = graph.source;
-  std::vector<ValueId> ids(graph.values().size(), ValueId{UINT32_MAX});
-  for (size_t v = 0; v < graph.values().size(); ++v) {
-    const Value& value = graph.values()[v];
-    if (!live[v] || value.role == Role::kActivation) continue;
-    if (value.role == Role::kInput) {
-      ids[v] = result.add_input(value.name, value.type, value.channels_last);
-    } else if (value.data != nullptr) {
-      ids[v] = result.add_persistent(value.name, value.role, value.data);
-    } else {
-      ids[v] = result.add_state(value.name, value.type);
-    }
-  }
-  result.inputs.clear();
-  for (const ValueId id : graph.inputs) result.inputs.push_back(ids[index(id)]);
+  std::vector<ValueId> ids;
+  Graph result = without_nodes(graph, ids, live);
   for (size_t n = 0; n < graph.nodes().size(); ++n) {
     if (!keep[n]) continue;
     Node node = graph.nodes()[n];

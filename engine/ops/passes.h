@@ -9,6 +9,12 @@ namespace tinytl {
 // values only those used. Ids change; `outputs` and `inputs` follow. Unread inputs stay.
 Graph prune(const Graph& graph, std::vector<ValueId>* new_ids = nullptr);
 
+// A graph with the inputs, parameters, constants and state of `graph`, and no nodes yet: what a
+// rewrite starts from. `ids`: the new id of each, UINT32_MAX for activations and where `keep` (by
+// value, empty: all) is false.
+Graph without_nodes(const Graph& graph, std::vector<ValueId>& ids,
+                    const std::vector<bool>& keep = {});
+
 // Checks every rule of the representation; a violation is a defect (TT_ASSERT). O(edges).
 void verify(const Graph& graph);
 

@@ -31,7 +31,7 @@ class Rewrite {
   }
 
   Graph run(std::vector<ValueId>* new_ids) {
-    copy_sources();
+    result_ = without_nodes(graph_, ids_);
     for (size_t n = 0; n < graph_.nodes().size(); ++n) copy(NodeId(n));
     for (const ValueId id : graph_.outputs) result_.outputs.push_back(ids_[index(id)]);
     std::vector<ValueId> pruned;
@@ -44,23 +44,6 @@ class Rewrite {
   }
 
  private:
-  void copy_sources() {
-    result_.source = graph_.source;
-    for (size_t v = 0; v < graph_.values().size(); ++v) {
-      const Value& value = graph_.values()[v];
-      if (value.role == Role::kActivation) continue;
-      if (value.role == Role::kInput) {
-        ids_[v] = result_.add_input(value.name, value.type, value.channels_last);
-      } else if (value.data != nullptr) {
-        ids_[v] = result_.add_persistent(value.name, value.role, value.data);
-      } else {
-        ids_[v] = result_.add_state(value.name, value.type);
-      }
-    }
-    result_.inputs.clear();
-    for (const ValueId id : graph_.inputs) result_.inputs.push_back(ids_[index(id)]);
-  }
-
   void copy(NodeId id) {
     const Node& node = graph_.node(id);
     TT_ASSERT(node.phase != Phase::kRecompute);

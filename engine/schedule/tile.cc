@@ -3,11 +3,10 @@
 #include <algorithm>
 
 #include "engine/ops/op_table.h"
+#include "engine/ops/passes.h"
 
 namespace tinytl {
 namespace {
-
-constexpr ValueId kGone{UINT32_MAX};
 
 struct Range {
   int64_t begin = 0, end = 0;
@@ -25,7 +24,7 @@ std::string suffix_of(const char* what, Range range) {
 class Tiler {
  public:
   Tiler(const Graph& graph, std::span<const Tiling> tilings)
-      : graph_(graph), ids_(graph.values().size(), kGone), tiling_of_(graph.nodes().size()) {
+      : graph_(graph), tiling_of_(graph.nodes().size()) {
     for (const Tiling& tiling : tilings) {
       TT_ASSERT(tiling.pieces >= 1 && tiling.pieces <= tiling.region.extent);
       for (const NodeId id : tiling.region.nodes) {
@@ -36,8 +35,7 @@ class Tiler {
   }
 
   Graph run(std::vector<ValueId>* new_ids) {
-    result_.source = graph_.source;
-    copy_values();
+    result_ = without_nodes(graph_, ids_);
     for (size_t n = 0; n < graph_.nodes().size(); ++n) {
       const NodeId id{static_cast<uint32_t>(n)};
       const Tiling* tiling = tiling_of_[n];
@@ -54,21 +52,6 @@ class Tiler {
   }
 
  private:
-  void copy_values() {
-    for (size_t v = 0; v < graph_.values().size(); ++v) {
-      const Value& value = graph_.values()[v];
-      if (value.role == Role::kInput) {
-        ids_[v] = result_.add_input(value.name, value.type, value.channels_last);
-      } else if (value.data != nullptr) {
-        ids_[v] = result_.add_persistent(value.name, value.role, value.data);
-      } else if (value.role == Role::kState) {
-        ids_[v] = result_.add_state(value.name, value.type);
-      }
-    }
-    result_.inputs.clear();
-    for (const ValueId id : graph_.inputs) result_.inputs.push_back(ids_[index(id)]);
-  }
-
   void set(ValueId old, ValueId now) {
     ids_[index(old)] = now;
     result_.value(now).name = graph_.value(old).name;
