@@ -181,10 +181,12 @@ double node_seconds(const Graph& graph, const Node& node) {
   return seconds_of(node_work(graph, node));
 }
 
-double step_seconds(const Graph& graph) {
-  double seconds = 0;
-  for (const Node& node : graph.nodes()) seconds += node_seconds(graph, node);
-  return seconds;
+double step_seconds(const Graph& graph, int64_t passes) {
+  double pass = 0, updates = 0;
+  for (const Node& node : graph.nodes()) {
+    (node.phase == Phase::kUpdate ? updates : pass) += node_seconds(graph, node);
+  }
+  return pass * static_cast<double>(passes) + updates;
 }
 
 namespace {

@@ -120,7 +120,7 @@ std::string lever_table(std::span<const PlannedStep> levers) {
   if (levers.empty()) return "";
   std::string text =
       "<h2>How the budget is met</h2>\n"
-      "<p>Levers change no number of the training, only memory and time; each row adds one.</p>\n"
+      "<p>Levers change no number beyond rounding, only memory and time; each row adds one.</p>\n"
       "<div class=\"wide\"><table id=\"levers\"><thead><tr><th>lever</th><th class=\"n\">arena</th>"
       "<th class=\"n\">training memory</th><th class=\"n\">predicted time</th></tr></thead>"
       "<tbody>\n";

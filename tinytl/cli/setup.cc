@@ -22,7 +22,7 @@ Setup prepare(const MethodArguments& args, int64_t classes) {
   setup.imported = source.description();
   setup.levers = std::move(decision.steps);
   setup.machine_scale = machine_scale();
-  setup.predicted_seconds = setup.machine_scale * batch_seconds(graphs.training.graph, passes);
+  setup.predicted_seconds = setup.machine_scale * step_seconds(graphs.training.graph, passes);
   setup.regions_in_pieces = levers.tilings.size();
   setup.values_recomputed = levers.recomputed.size();
   setup.session = std::make_unique<Session>(std::move(graphs.training), std::move(graphs.inference),

@@ -122,7 +122,7 @@ class Search {
     trial.step = compile(std::move(training.graph), *tt_best_kernels(), schedule_options(training));
     const PersistentBytes persistent = persistent_bytes(trial.step.graph);
     trial.persistent = persistent.parameters + persistent.state;
-    trial.seconds = batch_seconds(trial.step.graph, batch_size_ / trial.levers.micro_batch);
+    trial.seconds = step_seconds(trial.step.graph, batch_size_ / trial.levers.micro_batch);
     trial.arena = placement_decides(trial) ? best_arena(trial) : trial.greedy_arena();
     note(trial);
     return std::make_shared<const Trial>(std::move(trial));
@@ -364,14 +364,6 @@ void apply_recomputation(TrainingGraph& training, std::span<const ValueId> value
   std::vector<ValueId> ids;
   Graph graph = recompute(training.graph, values, &ids);
   replace_graph(training, std::move(graph), ids);
-}
-
-double batch_seconds(const Graph& training, int64_t passes) {
-  double pass = 0, updates = 0;
-  for (const Node& node : training.nodes()) {
-    (node.phase == Phase::kUpdate ? updates : pass) += node_seconds(training, node);
-  }
-  return pass * static_cast<double>(passes) + updates;
 }
 
 BudgetChoice fit_budget(StepSource& source, const Budget& budget, int64_t batch_size,

@@ -34,10 +34,6 @@ class StepSource {
 // The training graph with the chosen values computed again in the backward pass.
 void apply_recomputation(TrainingGraph& training, std::span<const ValueId> values);
 
-// Modelled seconds of `passes` passes of a training graph and one update, on the reference machine
-// of engine/schedule/cost.h.
-double batch_seconds(const Graph& training, int64_t passes);
-
 struct Budget {
   size_t training_memory = SIZE_MAX;  // arena, trainable, optimizer and frozen
   size_t arena = SIZE_MAX;
