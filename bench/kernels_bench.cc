@@ -99,9 +99,9 @@ constexpr const char* kDirections[] = {"forward", "grad_input", "grad_weight"};
 size_t scratch_bytes(const tt_kernels& k, const tt_conv2d_shape& s, Direction direction) {
   switch (direction) {
     case Direction::kForward:
-      return k.conv2d_scratch_bytes(&s);
+      return k.conv2d_scratch_bytes(&s, 0);
     case Direction::kGradInput:
-      return k.conv2d_grad_input_scratch_bytes(&s);
+      return k.conv2d_grad_input_scratch_bytes(&s, 0);
     default:
       return k.conv2d_grad_weight_scratch_bytes(&s);
   }
@@ -114,31 +114,34 @@ void bench_layer(benchmark::State& state, const tt_kernels& k, const Layer& laye
   const int64_t weights = int64_t{layer.kernel} * layer.kernel * (s.in_c / s.groups) * s.out_c;
   std::vector<float> x = filled(int64_t{batch} * s.in_h * s.in_w * s.in_c), w = filled(weights);
   std::vector<float> y = filled(out_pixels * s.out_c), bias = filled(s.out_c);
+  const tt_weights f32_weights{w.data(), nullptr, nullptr};
+  tt_epilogue epilogue{};
+  epilogue.bias = bias.data();
   const size_t scratch_size = layer.depthwise() ? 0 : scratch_bytes(k, s, direction);
   std::vector<char> scratch(scratch_size);
   for (auto _ : state) {
     if (layer.depthwise()) {
       switch (direction) {
         case Direction::kForward:
-          k.depthwise(&s, x.data(), w.data(), bias.data(), y.data());
+          k.depthwise(&s, x.data(), &f32_weights, &epilogue, y.data());
           break;
         case Direction::kGradInput:
-          k.depthwise_grad_input(&s, y.data(), w.data(), x.data());
+          k.depthwise_grad_input(&s, y.data(), &f32_weights, nullptr, x.data());
           break;
         default:
-          k.depthwise_grad_weight(&s, x.data(), y.data(), w.data());
+          k.depthwise_grad_weight(&s, x.data(), y.data(), 1.0f, 0, w.data());
       }
     } else {
       void* p = scratch.data();
       switch (direction) {
         case Direction::kForward:
-          k.conv2d(&s, x.data(), w.data(), bias.data(), y.data(), p);
+          k.conv2d(&s, x.data(), &f32_weights, &epilogue, y.data(), p);
           break;
         case Direction::kGradInput:
-          k.conv2d_grad_input(&s, y.data(), w.data(), x.data(), p);
+          k.conv2d_grad_input(&s, y.data(), &f32_weights, nullptr, x.data(), p);
           break;
         default:
-          k.conv2d_grad_weight(&s, x.data(), y.data(), w.data(), p);
+          k.conv2d_grad_weight(&s, x.data(), y.data(), 1.0f, 0, w.data(), p);
       }
     }
     benchmark::ClobberMemory();
@@ -180,7 +183,7 @@ const Map kMaps[] = {
      }},
     {"sum_rows_96", 4,
      [](const tt_kernels& k, std::vector<float>* v, uint8_t*, int64_t n) {
-       k.sum_rows(v[0].data(), n / 96, 96, v[1].data());
+       k.sum_rows(v[0].data(), n / 96, 96, 96, v[1].data());
      }},
     {"sgd", 20,
      [](const tt_kernels& k, std::vector<float>* v, uint8_t*, int64_t n) {

@@ -17,6 +17,8 @@ const char* name_of(DType dtype) {
       return "i32";
     case DType::kI8:
       return "i8";
+    case DType::kQ8:
+      return "q8";
     case DType::kBit:
       return "bit";
   }
@@ -37,6 +39,9 @@ size_t TensorType::bytes() const {
       return 4 * n;
     case DType::kI8:
       return n;
+    case DType::kQ8:
+      return scale_offset() +
+             (shape.empty() ? 1 : static_cast<size_t>(shape.back())) * sizeof(float);
     case DType::kBit:
       return (n + 7) / 8;
   }

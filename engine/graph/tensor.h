@@ -14,6 +14,9 @@ enum class DType : uint8_t {
   kF32,
   kI32,
   kI8,
+  // Frozen weights: 8 bits an element, then (from a multiple of 4 bytes on) one f32 scale for every
+  // entry of the last axis: w[..., c] = q[..., c] * scale[c].
+  kQ8,
   kBit,  // one bit an element, element i is bit i % 8 (from the least significant) of byte i / 8
 };
 
@@ -29,6 +32,9 @@ struct TensorType {
   int64_t dim(size_t i) const { return shape.at(i); }
   int64_t elements() const;
   size_t bytes() const;
+
+  // Of the first scale; kQ8 only.
+  size_t scale_offset() const { return (static_cast<size_t>(elements()) + 3) / 4 * 4; }
 
   friend bool operator==(const TensorType&, const TensorType&) = default;
 };

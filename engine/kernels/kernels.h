@@ -16,20 +16,46 @@
 extern "C" {
 #endif
 
-// c[m,n] = a[m,k] . b[k,n] + bias[n]; with `accumulate` this is added to c. Where k is at most 256
-// the bits are then those of the product by itself and `add`.
-// Element (i,j) of a is a[i * a_row + j * a_col], of b is b[i * b_row + j * b_col];
-// of c is c[i * c_row + j]. One kernel serves a layer's three directions by its strides.
+// Weights of a layer as a kernel reads them: f32, or, where that is null, 8 bits with one scale for
+// every entry of their last axis: w[..., c] = q8[..., c] * scale[c].
+typedef struct {
+  const float* f32;
+  const int8_t* q8;
+  const float* scale;
+} tt_weights;
+
+// What happens to every element of a result before it is written, in this order. All zero: nothing.
+// Element i of masks and of keep_within belongs to element i of the result, counted from its first
+// one in steps as they lie in memory. With masks, the channels (the length of a row, and the step
+// from row to row) are a multiple of 8.
+typedef struct {
+  const float* bias;    // [channels] or null: added
+  int32_t clip;         // nonzero: limited to [low, high], NaN stays
+  float low, high;      // of clip, inside and keep_within; high may be +infinity
+  uint8_t* inside;      // or null: bit i is written: low < y[i] && y[i] < high, after the clip
+  const uint8_t* keep;  // or null: y[i] = 0 where bit i is 0
+  const float*
+      keep_within;  // or null: y[i] = 0 unless low < keep_within[i] && keep_within[i] < high
+} tt_epilogue;
+
+// c[m,n] = epilogue(factor * a[m,k] . b[k,n]); with `accumulate` the old c is added before the
+// clip. Where k is at most 256 the bits are then those of the product by itself and `add`. Element
+// (i,j) of a is a[i * a_row + j * a_col], of b is b[i * b_row + j * b_col]; of c is c[i * c_row +
+// j]. One kernel serves a layer's three directions by its strides. Each element of c depends on its
+// row of a and its column of b alone, not on m, nor on n where n starts at a multiple of 16: parts
+// of a product can be computed apart, to the same bits.
 typedef struct {
   int32_t m, n, k;
   const float* a;
   int64_t a_row, a_col;
-  const float* b;
+  tt_weights b;  // scale: [n], or [k] with scale_by_row
   int64_t b_row, b_col;
-  const float* bias;  // [n] or null
+  int32_t scale_by_row;
+  float factor;  // 1 unless the product is to be scaled
   float* c;
   int64_t c_row;
   int32_t accumulate;
+  tt_epilogue epilogue;
 } tt_gemm;
 
 typedef struct {
@@ -41,36 +67,44 @@ typedef struct {
   int32_t pad_top, pad_left;  // bottom and right follow from the output size
   int32_t dilation_h, dilation_w;
   int32_t groups;  // depthwise kernels: groups = in_c = out_c
+  // A range of channels by itself (depthwise kernels, and of output channels conv2d_grad_weight
+  // with groups = 1): pointers are those of its first channel, and `pitch` is the number of all
+  // channels, from one pixel to the next and along the last axis of w. 0: there are no others.
+  int32_t pitch;
 } tt_conv2d_shape;
 
 typedef struct {
   const char* name;  // "portable", "avx2", ...
 
-  // Matrix product. Scratch depends on n and k and the strides of b only.
+  // Matrix product. Scratch depends on n and k, the strides and the kind of b only.
   size_t (*gemm_scratch_bytes)(const tt_gemm*);
   void (*gemm)(const tt_gemm*, void* scratch);
 
-  // y[n,oh,ow,co] = conv(x[n,h,w,ci], w) + bias[co] (bias may be null).
-  size_t (*conv2d_scratch_bytes)(const tt_conv2d_shape*);
-  void (*conv2d)(const tt_conv2d_shape*, const float* x, const float* w, const float* bias,
-                 float* y, void* scratch);
-  // dx = gradient of the input. Overwrites dx completely.
-  size_t (*conv2d_grad_input_scratch_bytes)(const tt_conv2d_shape*);
-  void (*conv2d_grad_input)(const tt_conv2d_shape*, const float* dy, const float* w, float* dx,
-                            void* scratch);
-  // dw = gradient of the weights. Overwrites dw completely.
+  // y[n,oh,ow,co] = epilogue(conv(x[n,h,w,ci], w)). `epilogue` may be null. `is_q8`: the weights
+  // have 8 bits.
+  size_t (*conv2d_scratch_bytes)(const tt_conv2d_shape*, int32_t is_q8);
+  void (*conv2d)(const tt_conv2d_shape*, const float* x, const tt_weights* w,
+                 const tt_epilogue* epilogue, float* y, void* scratch);
+  // dx = epilogue(gradient of the input). Overwrites dx completely.
+  size_t (*conv2d_grad_input_scratch_bytes)(const tt_conv2d_shape*, int32_t is_q8);
+  void (*conv2d_grad_input)(const tt_conv2d_shape*, const float* dy, const tt_weights* w,
+                            const tt_epilogue* epilogue, float* dx, void* scratch);
+  // dw = factor * gradient of the weights; with `accumulate` this is added to dw, which is
+  // otherwise overwritten completely.
   size_t (*conv2d_grad_weight_scratch_bytes)(const tt_conv2d_shape*);
-  void (*conv2d_grad_weight)(const tt_conv2d_shape*, const float* x, const float* dy, float* dw,
-                             void* scratch);
+  void (*conv2d_grad_weight)(const tt_conv2d_shape*, const float* x, const float* dy, float factor,
+                             int32_t accumulate, float* dw, void* scratch);
 
   // The same for depthwise convolution, w and dw [kh,kw,c]. No scratch.
-  void (*depthwise)(const tt_conv2d_shape*, const float* x, const float* w, const float* bias,
-                    float* y);
-  void (*depthwise_grad_input)(const tt_conv2d_shape*, const float* dy, const float* w, float* dx);
-  void (*depthwise_grad_weight)(const tt_conv2d_shape*, const float* x, const float* dy, float* dw);
+  void (*depthwise)(const tt_conv2d_shape*, const float* x, const tt_weights* w,
+                    const tt_epilogue* epilogue, float* y);
+  void (*depthwise_grad_input)(const tt_conv2d_shape*, const float* dy, const tt_weights* w,
+                               const tt_epilogue* epilogue, float* dx);
+  void (*depthwise_grad_weight)(const tt_conv2d_shape*, const float* x, const float* dy,
+                                float factor, int32_t accumulate, float* dw);
 
-  // y[cols] = sum over rows of x[rows, cols]. The gradient of a bias.
-  void (*sum_rows)(const float* x, int64_t rows, int64_t cols, float* y);
+  // y[cols] = sum over rows of x[rows, cols], rows `step` elements apart. The gradient of a bias.
+  void (*sum_rows)(const float* x, int64_t rows, int64_t cols, int64_t step, float* y);
 
   // y[i] = min(max(x[i], low), high). y may be x. high may be +infinity (ReLU).
   void (*clip)(const float* x, int64_t n, float low, float high, float* y);
@@ -84,6 +118,11 @@ typedef struct {
 
   // z[i] = x[i] + y[i]. z may be x or y.
   void (*add)(const float* x, const float* y, int64_t n, float* z);
+  // z = epilogue(x + y), without a bias. z may be x or y.
+  void (*add_layer)(const float* x, const float* y, int64_t n, const tt_epilogue* epilogue,
+                    float* z);
+  // y[i] += factor * x[i].
+  void (*add_scaled)(const float* x, float factor, int64_t n, float* y);
 
   // SGD with momentum as PyTorch defines it, gradient g scaled first:
   //   d = g * grad_scale + weight_decay * p;  v = momentum * v + d;

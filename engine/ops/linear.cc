@@ -4,9 +4,12 @@
 //
 // Only dw reads x. With w frozen nothing in the backward graph refers to x, so its lifetime ends in
 // the forward pass: the whole of bias-only training (Cai et al., TinyTL, NeurIPS 2020).
+//
+// Attributes low and high limit y, and mask adds a bit mask as output 1 (op_helpers.h). w may have
+// 8 bits.
 
-#include "engine/ops/op_helpers.h"
 #include "engine/ops/op_table.h"
+#include "engine/ops/product.h"
 
 namespace tinytl {
 namespace {
@@ -22,42 +25,31 @@ OutputTypes infer(const Node& node, InputTypes in) {
   }
   TensorType y = in[kX];
   y.shape.back() = in[kW].dim(1);
-  return {y};
+  return with_mask(node, in, y);
 }
 
 tt_gemm gemm_of(const TensorType& x, const TensorType& w) {
-  const int64_t features = w.dim(0), outputs = w.dim(1);
-  tt_gemm g{};
-  g.m = static_cast<int32_t>(rows_of(x));
-  g.n = static_cast<int32_t>(outputs);
-  g.k = static_cast<int32_t>(features);
-  g.a_row = features;
-  g.a_col = 1;
-  g.b_row = outputs;
-  g.b_col = 1;
-  g.c_row = outputs;
-  return g;
+  return layer_product(rows_of(x), w.dim(0), w.dim(1), /*transposed=*/false);
 }
 
 size_t scratch_bytes(const Node&, InputTypes in, const tt_kernels& kernels) {
-  const tt_gemm g = gemm_of(in[kX], in[kW]);
-  return kernels.gemm_scratch_bytes(&g);
+  return product_scratch(gemm_of(in[kX], in[kW]), in[kW], kernels);
 }
 
-void forward(const Node&, const KernelArgs& t) {
+void forward(const Node& node, const KernelArgs& t) {
   tt_gemm g = gemm_of(t.type(kX), t.type(kW));
   g.a = t.f32(kX);
-  g.b = t.f32(kW);
-  g.bias = t.inputs() > kB ? t.f32(kB) : nullptr;
+  g.b = t.weights(kW);
+  g.epilogue = epilogue_of(node, t, kB);
   g.c = t.out_f32();
-  t.kernels().gemm(&g, t.scratch());
+  run_product(t, g);
 }
 
 void vjp(GradBuilder& grad) {
   const Node& node = grad.node();
-  const ValueId x = node.input(kX), w = node.input(kW);
+  const ValueId x = node.input(kX), w = node.input(kW), dy = dy_of_layer(grad);
   if (grad.wants(kB)) {
-    grad.set(kB, grad.emit(kSumTo, {grad.dy()}, {{"shape", grad.input_type(kB).shape}}));
+    grad.set(kB, grad.emit(kSumTo, {dy}, {{"shape", grad.input_type(kB).shape}}));
   }
   if (grad.wants(kW)) {
     const auto matrix = [&](ValueId v) {
@@ -65,12 +57,12 @@ void vjp(GradBuilder& grad) {
       if (type.rank() == 2) return v;
       return grad.emit(kReshape, {v}, {{"shape", Shape{rows_of(type), columns_of(type)}}});
     };
-    const ValueId dw = grad.emit(kMatMul, {matrix(x), matrix(grad.dy())},
+    const ValueId dw = grad.emit(kMatMul, {matrix(x), matrix(dy)},
                                  {{"transpose_a", int64_t{1}}, {"transpose_b", int64_t{0}}});
     grad.set(kW, dw);
   }
   if (grad.wants(kX)) {
-    grad.set(kX, grad.emit(kMatMul, {grad.dy(), w},
+    grad.set(kX, grad.emit(kMatMul, {dy, w},
                            {{"transpose_a", int64_t{0}}, {"transpose_b", int64_t{1}}}));
   }
 }
@@ -81,6 +73,7 @@ const OpDef kLinear{.name = "Linear",
                     .infer = infer,
                     .forward = forward,
                     .vjp = vjp,
+                    .divides = true,
                     .scratch_bytes = scratch_bytes};
 
 }  // namespace tinytl

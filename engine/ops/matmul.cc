@@ -5,8 +5,8 @@
 // Gradients:  da = dy . b^T      db = a^T . dy      (transposed where the operand was, and summed
 // over the leading dimensions that were broadcast)
 
-#include "engine/ops/op_helpers.h"
 #include "engine/ops/op_table.h"
+#include "engine/ops/product.h"
 
 namespace tinytl {
 namespace {
@@ -28,6 +28,8 @@ tt_gemm gemm_of(const Node& node, const TensorType& a, const TensorType& b) {
   g.a_col = ta ? a_cols : 1;
   g.b_row = tb ? 1 : b_cols;
   g.b_col = tb ? b_cols : 1;
+  g.scale_by_row = tb ? 1 : 0;
+  g.factor = 1.0f;
   g.c_row = g.n;
   return g;
 }
@@ -38,7 +40,7 @@ bool is_one_product(const Node& node, const TensorType& b) {
 }
 
 OutputTypes infer(const Node& node, InputTypes in) {
-  check(in.size() == 2 && in[kA].rank() >= 2 && in[kB].rank() >= 2, node, in,
+  check(own_inputs(node, in) == 2 && in[kA].rank() >= 2 && in[kB].rank() >= 2, node, in,
         "takes two tensors of rank 2 or more");
   const tt_gemm g = gemm_of(node, in[kA], in[kB]);
   const int64_t b_depth = node.attributes.integer("transpose_b") != 0
@@ -49,12 +51,13 @@ OutputTypes infer(const Node& node, InputTypes in) {
   check(shape.has_value(), node, in, "the leading dimensions do not broadcast");
   shape->push_back(g.m);
   shape->push_back(g.n);
-  return {{DType::kF32, *shape}};
+  check(in[kB].dtype != DType::kQ8 || is_one_product(node, in[kB]), node, in,
+        "8-bit weights must be one matrix for all rows of a");
+  return with_mask(node, in, {DType::kF32, *shape});
 }
 
 size_t scratch_bytes(const Node& node, InputTypes in, const tt_kernels& kernels) {
-  const tt_gemm g = gemm_of(node, in[kA], in[kB]);
-  return kernels.gemm_scratch_bytes(&g);
+  return product_scratch(gemm_of(node, in[kA], in[kB]), in[kB], kernels);
 }
 
 // Index of the matrix that `operand` contributes to batch number `flat` of the output.
@@ -76,23 +79,31 @@ int64_t matrix_index(int64_t flat, const Shape& out, const Shape& operand) {
 
 void forward(const Node& node, const KernelArgs& t) {
   tt_gemm g = gemm_of(node, t.type(kA), t.type(kB));
-  g.b = t.f32(kB);
+  g.b = t.weights(kB);
+  g.epilogue = epilogue_of(node, t);
   if (is_one_product(node, t.type(kB))) {
     g.m = static_cast<int32_t>(rows_of(t.out_type()));
     g.a = t.f32(kA);
     g.c = t.out_f32();
-    t.kernels().gemm(&g, t.scratch());
+    run_product(t, g);
     return;
   }
   const Shape& out = t.out_type().shape;
   const int64_t size = int64_t{g.m} * g.n;
   const int64_t batches = size == 0 ? 0 : t.out_type().elements() / size;
+  const tt_epilogue epilogue = g.epilogue;
+  const Share share = batches == 1 ? Share{0, 1} : t.share(batches);
   const int64_t a_size = int64_t{g.m} * g.k, b_size = int64_t{g.k} * g.n;
-  for (int64_t i = 0; i < batches; ++i) {
+  for (int64_t i = share.begin; i < share.end; ++i) {
     g.a = t.f32(kA) + matrix_index(i, out, t.type(kA).shape) * a_size;
-    g.b = t.f32(kB) + matrix_index(i, out, t.type(kB).shape) * b_size;
+    g.b.f32 = t.f32(kB) + matrix_index(i, out, t.type(kB).shape) * b_size;
     g.c = t.out_f32() + i * size;
-    t.kernels().gemm(&g, t.scratch());
+    g.epilogue = shifted(epilogue, i * size);
+    if (batches == 1) {
+      run_product(t, g);
+    } else {
+      t.kernels().gemm(&g, t.scratch());
+    }
   }
 }
 
@@ -118,6 +129,7 @@ const OpDef kMatMul{.name = "MatMul",
                     .infer = infer,
                     .forward = forward,
                     .vjp = vjp,
+                    .divides = true,
                     .scratch_bytes = scratch_bytes};
 
 }  // namespace tinytl

@@ -1,8 +1,24 @@
 #include "engine/ops/op.h"
 
+#include <algorithm>
+
 #include "engine/ops/op_table.h"
 
 namespace tinytl {
+
+tt_weights KernelArgs::weights(size_t i) const {
+  const TensorType& type = this->type(i);
+  if (type.dtype == DType::kF32) return {f32(i), nullptr, nullptr};
+  const auto* bytes = static_cast<const std::byte*>(in_[i].data);
+  return {nullptr, reinterpret_cast<const int8_t*>(bytes),
+          reinterpret_cast<const float*>(bytes + type.scale_offset())};
+}
+
+Share KernelArgs::share(int64_t n, int64_t grain) const {
+  const int64_t grains = (n + grain - 1) / grain;
+  const auto border = [&](int64_t i) { return std::min(n, grains * i / part_.count * grain); };
+  return {border(part_.index), border(part_.index + 1)};
+}
 void check(bool ok, const Node& node, InputTypes in, std::string_view message) {
   if (ok) return;
   std::string text = "node \"" + node.name + "\" (" + std::string(node.op->name) +

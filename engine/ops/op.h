@@ -22,12 +22,23 @@ struct Operand {
   void* data = nullptr;
 };
 
+// Which of the equal parts of a node's work to do. Parts run at the same time.
+struct Part {
+  int index = 0, count = 1;
+};
+
+// A range of rows, channels or elements.
+struct Share {
+  int64_t begin = 0, end = 0;
+  int64_t size() const { return end - begin; }
+};
+
 // What a kernel may touch: views of tables that its maker keeps.
 class KernelArgs {
  public:
   KernelArgs(const tt_kernels* kernels, std::span<const Operand> in, std::span<const Operand> out,
-             void* scratch)
-      : kernels_(kernels), in_(in), out_(out), scratch_(scratch) {}
+             void* scratch, Part part = {})
+      : kernels_(kernels), in_(in), out_(out), scratch_(scratch), part_(part) {}
 
   size_t inputs() const { return in_.size(); }
   const TensorType& type(size_t i) const { return *in_[i].type; }
@@ -40,13 +51,19 @@ class KernelArgs {
   float* out_f32(size_t i = 0) const { return static_cast<float*>(out_[i].data); }
   int32_t* out_i32(size_t i = 0) const { return static_cast<int32_t*>(out_[i].data); }
   uint8_t* out_bits(size_t i = 0) const { return static_cast<uint8_t*>(out_[i].data); }
-  void* scratch() const { return scratch_; }
+  // A layer's weights, which may have 8 bits.
+  tt_weights weights(size_t i) const;
+  void* scratch() const { return scratch_; }  // of this part
+  // This part of `n`, where every part but the last is a multiple of `grain`.
+  Share share(int64_t n, int64_t grain = 1) const;
+  bool is_first_part() const { return part_.index == 0; }
   const tt_kernels& kernels() const { return *kernels_; }
 
  private:
   const tt_kernels* kernels_;
   std::span<const Operand> in_, out_;
   void* scratch_;
+  Part part_;
 };
 
 // Handed to a gradient rule. The rule asks which inputs want a gradient and emits nodes for those
@@ -92,7 +109,11 @@ struct OpDef {
   // Emits the gradient of every wanted input. Null: not differentiable, reported before training.
   void (*vjp)(GradBuilder&) = nullptr;
 
-  // Bytes the kernel needs besides inputs and outputs, for as long as it runs.
+  // The work can be done in parts, each by a call of `forward` that computes its share of the
+  // outputs (KernelArgs::share), to the same bits however many there are.
+  bool divides = false;
+
+  // Bytes the kernel needs besides inputs and outputs, for as long as it runs; each part as many.
   size_t (*scratch_bytes)(const Node&, InputTypes, const tt_kernels&) = nullptr;
 
   // Bit i: output 0 may be written over input i (same number of bytes) when nothing reads it later.

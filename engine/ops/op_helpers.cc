@@ -35,22 +35,92 @@ tt_conv2d_shape conv2d_shape(const Node& node, const Shape& x, const Shape& w, b
   return s;
 }
 
+bool has_keep(const Node& node) { return node.attributes.has("keep"); }
+
+size_t own_inputs(const Node& node, InputTypes in) {
+  return in.size() - (has_keep(node) && !in.empty() ? 1 : 0);
+}
+
+OutputTypes with_mask(const Node& node, InputTypes in, TensorType y) {
+  const bool mask = node.attributes.has("mask");
+  if (has_keep(node)) {
+    const TensorType& keep = in.back();
+    check(!mask && keep.shape == y.shape, node, in, "what to keep must have the result's shape");
+    check(keep.dtype == DType::kBit || node.attributes.has("low"), node, in,
+          "what to keep must be a bit mask or have limits");
+  }
+  check(!mask || node.attributes.has("low"), node, in, "a mask needs limits");
+  const bool bits = mask || (has_keep(node) && in.back().dtype == DType::kBit);
+  check(!bits || y.shape.back() % 8 == 0, node, in, "masks need channels in multiples of 8");
+  OutputTypes result{y};
+  if (mask) result.push_back({DType::kBit, y.shape});
+  return result;
+}
+
+tt_epilogue epilogue_of(const Node& node, const KernelArgs& t, size_t bias_input) {
+  tt_epilogue e{};
+  const size_t inputs = t.inputs() - (has_keep(node) ? 1 : 0);
+  if (bias_input < inputs) e.bias = t.f32(bias_input);
+  if (node.attributes.has("low")) {
+    e.clip = has_clip(node) ? 1 : 0;
+    e.low = node.attributes.number("low");
+    e.high = node.attributes.number("high");
+  }
+  if (node.attributes.has("mask")) e.inside = t.out_bits(1);
+  if (has_keep(node)) {
+    if (t.type(inputs).dtype == DType::kBit) {
+      e.keep = t.bits(inputs);
+    } else {
+      e.keep_within = t.f32(inputs);
+    }
+  }
+  return e;
+}
+
+tt_epilogue shifted(const tt_epilogue& epilogue, int64_t from, int64_t channel) {
+  tt_epilogue e = epilogue;
+  if (e.bias != nullptr) e.bias += channel;
+  if (e.inside != nullptr) e.inside += from / 8;
+  if (e.keep != nullptr) e.keep += from / 8;
+  if (e.keep_within != nullptr) e.keep_within += from;
+  return e;
+}
+
+ValueId dy_of_layer(GradBuilder& grad) {
+  const Node& node = grad.node();
+  if (!has_clip(node)) return grad.dy();
+  return grad.emit(
+      kClipGrad, {grad.dy(), node.output()},
+      {{"low", node.attributes.number("low")}, {"high", node.attributes.number("high")}});
+}
+
+Attributes without_epilogue(const Attributes& attributes) {
+  Attributes result;
+  for (const auto& [name, value] : attributes.items()) {
+    if (name != "low" && name != "high" && name != "mask" && name != "keep") {
+      result.set(name, value);
+    }
+  }
+  return result;
+}
+
 void conv2d_vjp(GradBuilder& grad, const OpDef& grad_input, const OpDef& grad_weight) {
   enum { kX, kW, kB };
   const Node& node = grad.node();
+  const ValueId dy = dy_of_layer(grad);
   const auto with_shape_of = [&](size_t input) {
-    Attributes attributes = node.attributes;
+    Attributes attributes = without_epilogue(node.attributes);
     attributes.set("shape", grad.input_type(input).shape);
     return attributes;
   };
   if (grad.wants(kB)) {
-    grad.set(kB, grad.emit(kSumTo, {grad.dy()}, {{"shape", grad.input_type(kB).shape}}));
+    grad.set(kB, grad.emit(kSumTo, {dy}, {{"shape", grad.input_type(kB).shape}}));
   }
   if (grad.wants(kW)) {
-    grad.set(kW, grad.emit(grad_weight, {node.input(kX), grad.dy()}, with_shape_of(kW)));
+    grad.set(kW, grad.emit(grad_weight, {node.input(kX), dy}, with_shape_of(kW)));
   }
   if (grad.wants(kX)) {
-    grad.set(kX, grad.emit(grad_input, {grad.dy(), node.input(kW)}, with_shape_of(kX)));
+    grad.set(kX, grad.emit(grad_input, {dy, node.input(kW)}, with_shape_of(kX)));
   }
 }
 

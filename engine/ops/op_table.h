@@ -11,10 +11,12 @@
   X(kConv2d)                          \
   X(kConv2dGradInput)                 \
   X(kConv2dGradWeight)                \
+  X(kConv2dGradWeightAdd)             \
   X(kPointwiseAccumulate)             \
   X(kDepthwiseConv2d)                 \
   X(kDepthwiseConv2dGradInput)        \
   X(kDepthwiseConv2dGradWeight)       \
+  X(kDepthwiseConv2dGradWeightAdd)    \
   X(kLinear)                          \
   X(kMatMul)                          \
   /* arithmetic, with broadcasting */ \

@@ -6,12 +6,13 @@
 //
 // What Conv2d and Add compute, without the result of the convolution: y may lie over acc. Made by
 // fuse_accumulate (engine/schedule). The convolution is added as one number where k is at most 256,
-// and then the bits are those of Conv2d and Add.
+// and then the bits are those of Conv2d and Add. Attributes low, high, mask and keep as in
+// op_helpers.h; w may have 8 bits.
 
 #include <cstring>
 
-#include "engine/ops/op_helpers.h"
 #include "engine/ops/op_table.h"
+#include "engine/ops/product.h"
 
 namespace tinytl {
 namespace {
@@ -21,7 +22,8 @@ enum { kAcc, kA, kW, kB };
 bool is_transposed(const Node& node) { return node.attributes.integer("transposed") != 0; }
 
 OutputTypes infer(const Node& node, InputTypes in) {
-  check(in.size() == 3 || in.size() == 4, node, in, "takes acc, a, w and an optional bias");
+  const size_t inputs = own_inputs(node, in);
+  check(inputs == 3 || inputs == 4, node, in, "takes acc, a, w and an optional bias");
   check(in[kAcc].rank() == 4 && in[kA].rank() == 4 && in[kW].rank() == 4, node, in,
         "acc, a and w must have rank 4");
   check(in[kW].dim(0) == 1 && in[kW].dim(1) == 1, node, in, "w must be a 1x1 kernel");
@@ -31,45 +33,41 @@ OutputTypes infer(const Node& node, InputTypes in) {
   y.back() = in[kW].dim(to);
   check(in[kAcc].shape == y, node, in, "acc must have the shape of the convolution");
   check(node.inputs[kAcc] != node.inputs[kA], node, in, "a is overwritten while it is read");
-  if (in.size() > kB) {
+  if (inputs > kB) {
     check(in[kB].shape == Shape{y.back()}, node, in, "b needs one entry per output channel");
   }
-  return {in[kAcc]};
+  return with_mask(node, in, in[kAcc]);
 }
 
 tt_gemm gemm_of(const Node& node, const TensorType& acc, const TensorType& a) {
-  const int64_t k = columns_of(a), n = columns_of(acc);
-  tt_gemm g{};
-  g.m = static_cast<int32_t>(rows_of(a));
-  g.n = static_cast<int32_t>(n);
-  g.k = static_cast<int32_t>(k);
-  g.a_row = k;
-  g.a_col = 1;
-  g.b_row = is_transposed(node) ? 1 : n;
-  g.b_col = is_transposed(node) ? k : 1;
-  g.c_row = n;
+  tt_gemm g = layer_product(rows_of(a), columns_of(a), columns_of(acc), is_transposed(node));
   g.accumulate = 1;
   return g;
 }
 
 size_t scratch_bytes(const Node& node, InputTypes in, const tt_kernels& kernels) {
-  const tt_gemm g = gemm_of(node, in[kAcc], in[kA]);
-  return kernels.gemm_scratch_bytes(&g);
+  return product_scratch(gemm_of(node, in[kAcc], in[kA]), in[kW], kernels);
 }
 
 void forward(const Node& node, const KernelArgs& t) {
-  if (t.out_f32() != t.f32(kAcc)) std::memcpy(t.out_f32(), t.f32(kAcc), t.out_type().bytes());
   tt_gemm g = gemm_of(node, t.type(kAcc), t.type(kA));
   g.a = t.f32(kA);
-  g.b = t.f32(kW);
-  g.bias = t.inputs() > kB ? t.f32(kB) : nullptr;
+  g.b = t.weights(kW);
   g.c = t.out_f32();
+  g.epilogue = epilogue_of(node, t, kB);
+  g = part_of(t, g);
+  if (t.out_f32() != t.f32(kAcc)) {
+    const float* acc = t.f32(kAcc) + (g.c - t.out_f32());
+    for (int64_t i = 0; i < g.m; ++i) {
+      std::memcpy(g.c + i * g.c_row, acc + i * g.c_row, static_cast<size_t>(g.n) * sizeof(float));
+    }
+  }
   t.kernels().gemm(&g, t.scratch());
 }
 
 void vjp(GradBuilder& grad) {
   const Node& node = grad.node();
-  const ValueId a = node.input(kA), w = node.input(kW), dy = grad.dy();
+  const ValueId a = node.input(kA), w = node.input(kW), dy = dy_of_layer(grad);
   Attributes attributes{{"strides", std::vector<int64_t>{1, 1}},
                         {"pads", std::vector<int64_t>{0, 0, 0, 0}},
                         {"dilations", std::vector<int64_t>{1, 1}},
@@ -99,6 +97,7 @@ const OpDef kPointwiseAccumulate{.name = "PointwiseAccumulate",
                                  .infer = infer,
                                  .forward = forward,
                                  .vjp = vjp,
+                                 .divides = true,
                                  .scratch_bytes = scratch_bytes,
                                  .in_place = 0b1};
 

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <optional>
 
-#include "engine/kernels/kernels.h"
+#include "engine/ops/op.h"
 
 namespace tinytl {
 
@@ -36,20 +36,20 @@ inline size_t pointwise_in_place_scratch(const tt_conv2d_shape& block, size_t ke
   return static_cast<size_t>(copied_floats(block)) * sizeof(float) + kernel_scratch;
 }
 
-// `compute(part, from, to, scratch)` for one block of pixels after the other, from a copy of them
-// to where they were. Each pixel depends on itself only, so the bits are those of a whole result
-// beside the input.
+// `compute(first, count, from, to, scratch)` for one block of pixels after the other, from a copy
+// of them to where they were. Each pixel depends on itself only, so the bits are those of a whole
+// result beside the input.
 template <class Compute>
-void run_over_pixels(float* data, const tt_conv2d_shape& s, const tt_conv2d_shape& block,
-                     float* scratch, Compute&& compute) {
-  tt_conv2d_shape part = block;
-  float* const kernel_scratch = scratch + copied_floats(block);
-  const int64_t pixels = int64_t{s.batch} * s.in_h * s.in_w;
-  for (int64_t first = 0; first < pixels; first += block.in_w) {
-    part.in_w = part.out_w = static_cast<int32_t>(std::min<int64_t>(pixels - first, block.in_w));
-    float* const to = data + first * s.in_c;
-    std::memcpy(scratch, to, static_cast<size_t>(int64_t{part.in_w} * s.in_c) * sizeof(float));
-    compute(part, scratch, to, kernel_scratch);
+void run_over_pixels(const KernelArgs& t, const tt_conv2d_shape& s, const tt_conv2d_shape& block,
+                     Compute&& compute) {
+  float* const copy = static_cast<float*>(t.scratch());
+  float* const kernel_scratch = copy + copied_floats(block);
+  const Share pixels = t.share(int64_t{s.batch} * s.in_h * s.in_w, block.in_w);
+  for (int64_t first = pixels.begin; first < pixels.end; first += block.in_w) {
+    const int64_t count = std::min<int64_t>(pixels.end - first, block.in_w);
+    float* const to = t.out_f32() + first * s.in_c;
+    std::memcpy(copy, to, static_cast<size_t>(count * s.in_c) * sizeof(float));
+    compute(first, count, copy, to, kernel_scratch);
   }
 }
 

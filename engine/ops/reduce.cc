@@ -45,7 +45,7 @@ void reduce_run(const KernelArgs& t, const AxisView& view) {
   float* y = t.out_f32();
   for (int64_t o = 0; o < view.outer; ++o, x += view.size * view.inner, y += view.inner) {
     if (view.inner > 1) {
-      t.kernels().sum_rows(x, view.size, view.inner, y);
+      t.kernels().sum_rows(x, view.size, view.inner, view.inner, y);
     } else {
       double sum = 0;
       for (int64_t i = 0; i < view.size; ++i) sum += static_cast<double>(x[i]);

@@ -36,9 +36,12 @@ void sum(const Node&, const KernelArgs& t) {
   float* y = t.out_f32();
   const int64_t columns = t.out_type().elements();
   if (is_row_sum(t.type(0).shape, t.out_type().shape)) {
-    t.kernels().sum_rows(x, t.type(0).elements() / columns, columns, y);
+    const Share share = t.share(columns, 16);
+    t.kernels().sum_rows(x + share.begin, t.type(0).elements() / columns, share.size(), columns,
+                         y + share.begin);
     return;
   }
+  if (!t.is_first_part()) return;
   std::fill(y, y + columns, 0.0f);
   for_each_broadcast(t.type(0).shape, t.type(0).shape, t.out_type().shape,
                      [&](int64_t, int64_t ix, int64_t iy) { y[iy] += x[ix]; });
@@ -71,7 +74,8 @@ void broadcast_vjp(GradBuilder& grad) {
 
 }  // namespace
 
-const OpDef kSumTo{.name = "SumTo", .infer = infer_sum, .forward = sum, .vjp = sum_vjp};
+const OpDef kSumTo{
+    .name = "SumTo", .infer = infer_sum, .forward = sum, .vjp = sum_vjp, .divides = true};
 const OpDef kBroadcastTo{
     .name = "BroadcastTo", .infer = infer_broadcast_to, .forward = broadcast, .vjp = broadcast_vjp};
 

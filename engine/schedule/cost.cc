@@ -219,7 +219,8 @@ double machine_scale() {
   tt_gemm product{};
   product.m = product.n = product.k = kSide;
   product.a = x;
-  product.b = x + kSide * kSide;
+  product.b.f32 = x + kSide * kSide;
+  product.factor = 1;
   product.a_row = product.b_row = product.c_row = kSide;
   product.a_col = product.b_col = 1;
   product.c = y;
@@ -233,7 +234,9 @@ double machine_scale() {
   image.kernel_h = image.kernel_w = 3;
   image.stride_h = image.stride_w = image.dilation_h = image.dilation_w = 1;
   image.pad_top = image.pad_left = 1;
-  const double convolve = least_seconds([&] { kernels.depthwise(&image, x, w, nullptr, y); });
+  const tt_weights weights{w, nullptr, nullptr};
+  const double convolve =
+      least_seconds([&] { kernels.depthwise(&image, x, &weights, nullptr, y); });
   const double add = least_seconds([&] { kernels.add(x, y, kPart, y); });
   return (multiply / kReferenceProduct + convolve / kReferenceDepthwise + add / kReferenceAdd) / 3;
 }

@@ -93,7 +93,7 @@ TEST_P(Elementwise, SumRowsSumsEachColumn) {
       Buffer y(cols);
       Sums want(cols);
       for (int64_t i = 0; i < rows * cols; ++i) want.add(i % cols, x.get()[i]);
-      kernels().sum_rows(x.get(), rows, cols, y.get());
+      kernels().sum_rows(x.get(), rows, cols, cols, y.get());
       expect_near(y, want);
     }
   }

@@ -45,8 +45,9 @@ void check_gemm(const tt_kernels& kernels, const GemmCase& t, Random& random) {
   const Buffer bias = random.buffer(t.n);
   Buffer c = random.buffer(matrix_size(t.m, t.n, g.c_row));
   g.a = a.get();
-  g.b = b.get();
-  g.bias = t.bias ? bias.get() : nullptr;
+  g.b.f32 = b.get();
+  g.factor = 1;
+  g.epilogue.bias = t.bias ? bias.get() : nullptr;
 
   Sums want(static_cast<int64_t>(c.size()));
   for (size_t i = 0; i < c.size(); ++i) {
@@ -57,9 +58,9 @@ void check_gemm(const tt_kernels& kernels, const GemmCase& t, Random& random) {
   for (int64_t i = 0; i < t.m; ++i) {
     for (int64_t j = 0; j < t.n; ++j) {
       const int64_t at = i * g.c_row + j;
-      if (t.bias) want.add(at, g.bias[j]);
+      if (t.bias) want.add(at, g.epilogue.bias[j]);
       for (int64_t k = 0; k < t.k; ++k) {
-        want.add(at, double{g.a[i * g.a_row + k * g.a_col]} * g.b[k * g.b_row + j * g.b_col]);
+        want.add(at, double{g.a[i * g.a_row + k * g.a_col]} * g.b.f32[k * g.b_row + j * g.b_col]);
       }
     }
   }
@@ -127,13 +128,16 @@ TEST_P(Kernels, GemmAccumulatesFinishedSums) {
               .a = a.get(),
               .a_row = k,
               .a_col = 1,
-              .b = b.get(),
+              .b = {b.get(), nullptr, nullptr},
               .b_row = b_transposed ? 1 : n,
               .b_col = b_transposed ? k : 1,
-              .bias = random.integer(0, 1) == 1 ? bias.get() : nullptr,
+              .scale_by_row = 0,
+              .factor = 1,
               .c = product.get(),
               .c_row = n,
-              .accumulate = 0};
+              .accumulate = 0,
+              .epilogue = {}};
+    g.epilogue.bias = random.integer(0, 1) == 1 ? bias.get() : nullptr;
     Buffer scratch = scratch_of(kernels().gemm_scratch_bytes(&g));
     kernels().gemm(&g, scratch.get());
     kernels().add(product.get(), start.get(), m * n, product.get());
@@ -156,7 +160,8 @@ TEST_P(Kernels, GemmRowsDoNotDependOnTheirNumber) {
   g.a_row = kK;
   g.a_col = g.b_col = 1;
   g.b_row = g.c_row = kN;
-  g.b = b.get();
+  g.b.f32 = b.get();
+  g.factor = 1;
   Buffer scratch = scratch_of(kernels().gemm_scratch_bytes(&g));
   Buffer together(kM * kN), apart(kM * kN);
   g.a = a.get();
@@ -226,6 +231,9 @@ void check_output(const Sums& want, F&& fn) {
 void check_forward(const tt_kernels& kernels, const tt_conv2d_shape& s, const ConvArrays& t,
                    bool depthwise, bool with_bias) {
   const float* bias = with_bias ? t.bias.get() : nullptr;
+  const tt_weights w{t.w.get(), nullptr, nullptr};
+  tt_epilogue epilogue{};
+  epilogue.bias = bias;
   Sums y(static_cast<int64_t>(t.dy.size()));
   for (size_t i = 0; bias && i < t.dy.size(); ++i) {
     y.add(static_cast<int64_t>(i), bias[i % static_cast<size_t>(s.out_c)]);
@@ -234,28 +242,29 @@ void check_forward(const tt_kernels& kernels, const tt_conv2d_shape& s, const Co
     y.add(yi, double{t.x.get()[xi]} * t.w.get()[wi]);
   });
   check_output(y, [&](float* out) {
-    if (depthwise) return kernels.depthwise(&s, t.x.get(), t.w.get(), bias, out);
-    Buffer scratch = scratch_of(kernels.conv2d_scratch_bytes(&s));
-    kernels.conv2d(&s, t.x.get(), t.w.get(), bias, out, scratch.get());
+    if (depthwise) return kernels.depthwise(&s, t.x.get(), &w, &epilogue, out);
+    Buffer scratch = scratch_of(kernels.conv2d_scratch_bytes(&s, 0));
+    kernels.conv2d(&s, t.x.get(), &w, &epilogue, out, scratch.get());
   });
 }
 
 void check_gradients(const tt_kernels& kernels, const tt_conv2d_shape& s, const ConvArrays& t,
                      bool depthwise) {
+  const tt_weights w{t.w.get(), nullptr, nullptr};
   Sums dx(static_cast<int64_t>(t.x.size())), dw(static_cast<int64_t>(t.w.size()));
   for_each_product(s, [&](int64_t xi, int64_t wi, int64_t yi) {
     dx.add(xi, double{t.dy.get()[yi]} * t.w.get()[wi]);
     dw.add(wi, double{t.dy.get()[yi]} * t.x.get()[xi]);
   });
   check_output(dx, [&](float* out) {
-    if (depthwise) return kernels.depthwise_grad_input(&s, t.dy.get(), t.w.get(), out);
-    Buffer scratch = scratch_of(kernels.conv2d_grad_input_scratch_bytes(&s));
-    kernels.conv2d_grad_input(&s, t.dy.get(), t.w.get(), out, scratch.get());
+    if (depthwise) return kernels.depthwise_grad_input(&s, t.dy.get(), &w, nullptr, out);
+    Buffer scratch = scratch_of(kernels.conv2d_grad_input_scratch_bytes(&s, 0));
+    kernels.conv2d_grad_input(&s, t.dy.get(), &w, nullptr, out, scratch.get());
   });
   check_output(dw, [&](float* out) {
-    if (depthwise) return kernels.depthwise_grad_weight(&s, t.x.get(), t.dy.get(), out);
+    if (depthwise) return kernels.depthwise_grad_weight(&s, t.x.get(), t.dy.get(), 1, 0, out);
     Buffer scratch = scratch_of(kernels.conv2d_grad_weight_scratch_bytes(&s));
-    kernels.conv2d_grad_weight(&s, t.x.get(), t.dy.get(), out, scratch.get());
+    kernels.conv2d_grad_weight(&s, t.x.get(), t.dy.get(), 1, 0, out, scratch.get());
   });
 }
 

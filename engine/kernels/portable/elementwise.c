@@ -1,10 +1,10 @@
 // Elementwise kernels and the column sum.
-#include "engine/kernels/portable/portable.h"
+#include "engine/kernels/portable/layer.h"
 
-void tt_sum_rows_f32(const float* x, int64_t rows, int64_t cols, float* y) {
+void tt_sum_rows_f32(const float* x, int64_t rows, int64_t cols, int64_t step, float* y) {
   for (int64_t j = 0; j < cols; ++j) y[j] = 0.0f;
   for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < cols; ++j) y[j] += x[i * cols + j];
+    for (int64_t j = 0; j < cols; ++j) y[j] += x[i * step + j];
   }
 }
 
@@ -38,4 +38,13 @@ void tt_clip_grad_f32(const float* dy, const float* y, int64_t n, float low, flo
 
 void tt_add_f32(const float* x, const float* y, int64_t n, float* z) {
   for (int64_t i = 0; i < n; ++i) z[i] = x[i] + y[i];
+}
+
+void tt_add_layer_f32(const float* x, const float* y, int64_t n, const tt_epilogue* epilogue,
+                      float* z) {
+  for (int64_t i = 0; i < n; ++i) z[i] = tt_finish(epilogue, x[i] + y[i], i);
+}
+
+void tt_add_scaled_f32(const float* x, float factor, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] += factor * x[i];
 }

@@ -14,26 +14,29 @@ extern "C" {
 
 void tt_gemm_f32(const tt_gemm* g, void* scratch);
 
-void tt_conv2d_f32(const tt_conv2d_shape* s, const float* x, const float* w, const float* bias,
-                   float* y, void* scratch);
-void tt_conv2d_grad_input_f32(const tt_conv2d_shape* s, const float* dy, const float* w, float* dx,
-                              void* scratch);
-void tt_conv2d_grad_weight_f32(const tt_conv2d_shape* s, const float* x, const float* dy, float* dw,
-                               void* scratch);
+void tt_conv2d_f32(const tt_conv2d_shape* s, const float* x, const tt_weights* w,
+                   const tt_epilogue* epilogue, float* y, void* scratch);
+void tt_conv2d_grad_input_f32(const tt_conv2d_shape* s, const float* dy, const tt_weights* w,
+                              const tt_epilogue* epilogue, float* dx, void* scratch);
+void tt_conv2d_grad_weight_f32(const tt_conv2d_shape* s, const float* x, const float* dy,
+                               float factor, int32_t accumulate, float* dw, void* scratch);
 
-void tt_depthwise_f32(const tt_conv2d_shape* s, const float* x, const float* w, const float* bias,
-                      float* y);
-void tt_depthwise_grad_input_f32(const tt_conv2d_shape* s, const float* dy, const float* w,
-                                 float* dx);
+void tt_depthwise_f32(const tt_conv2d_shape* s, const float* x, const tt_weights* w,
+                      const tt_epilogue* epilogue, float* y);
+void tt_depthwise_grad_input_f32(const tt_conv2d_shape* s, const float* dy, const tt_weights* w,
+                                 const tt_epilogue* epilogue, float* dx);
 void tt_depthwise_grad_weight_f32(const tt_conv2d_shape* s, const float* x, const float* dy,
-                                  float* dw);
+                                  float factor, int32_t accumulate, float* dw);
 
-void tt_sum_rows_f32(const float* x, int64_t rows, int64_t cols, float* y);
+void tt_sum_rows_f32(const float* x, int64_t rows, int64_t cols, int64_t step, float* y);
 void tt_clip_f32(const float* x, int64_t n, float low, float high, float* y);
 void tt_clip_mask_f32(const float* y, int64_t n, float low, float high, uint8_t* mask);
 void tt_mask_apply_f32(const float* dy, const uint8_t* mask, int64_t n, float* dx);
 void tt_clip_grad_f32(const float* dy, const float* y, int64_t n, float low, float high, float* dx);
 void tt_add_f32(const float* x, const float* y, int64_t n, float* z);
+void tt_add_layer_f32(const float* x, const float* y, int64_t n, const tt_epilogue* epilogue,
+                      float* z);
+void tt_add_scaled_f32(const float* x, float factor, int64_t n, float* y);
 
 void tt_sgd_f32(float* p, const float* g, float* v, int64_t n, float rate, float grad_scale,
                 float momentum, int32_t nesterov, float weight_decay);

@@ -5,7 +5,13 @@ static size_t no_gemm_scratch(const tt_gemm* g) {
   return 0;
 }
 
-static size_t no_conv_scratch(const tt_conv2d_shape* s) {
+static size_t no_layer_scratch(const tt_conv2d_shape* s, int32_t is_q8) {
+  (void)s;
+  (void)is_q8;
+  return 0;
+}
+
+static size_t no_weight_scratch(const tt_conv2d_shape* s) {
   (void)s;
   return 0;
 }
@@ -14,11 +20,11 @@ const tt_kernels tt_portable_kernels = {
     .name = "portable",
     .gemm_scratch_bytes = no_gemm_scratch,
     .gemm = tt_gemm_f32,
-    .conv2d_scratch_bytes = no_conv_scratch,
+    .conv2d_scratch_bytes = no_layer_scratch,
     .conv2d = tt_conv2d_f32,
-    .conv2d_grad_input_scratch_bytes = no_conv_scratch,
+    .conv2d_grad_input_scratch_bytes = no_layer_scratch,
     .conv2d_grad_input = tt_conv2d_grad_input_f32,
-    .conv2d_grad_weight_scratch_bytes = no_conv_scratch,
+    .conv2d_grad_weight_scratch_bytes = no_weight_scratch,
     .conv2d_grad_weight = tt_conv2d_grad_weight_f32,
     .depthwise = tt_depthwise_f32,
     .depthwise_grad_input = tt_depthwise_grad_input_f32,
@@ -29,6 +35,8 @@ const tt_kernels tt_portable_kernels = {
     .mask_apply = tt_mask_apply_f32,
     .clip_grad = tt_clip_grad_f32,
     .add = tt_add_f32,
+    .add_layer = tt_add_layer_f32,
+    .add_scaled = tt_add_scaled_f32,
     .sgd = tt_sgd_f32,
     .adam = tt_adam_f32,
 };

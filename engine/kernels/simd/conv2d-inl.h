@@ -95,7 +95,7 @@ inline Product forward_product(const tt_conv2d_shape& s, const InputRows& rows) 
           .c_row = s.out_c};
 }
 
-inline size_t conv2d_scratch_bytes(const tt_conv2d_shape* s) {
+inline size_t conv2d_scratch_bytes(const tt_conv2d_shape* s, int32_t) {
   if (is_pointwise(*s)) return product_scratch_bytes(1, s->in_c, s->out_c, 1);
   const InputRows rows(*s);
   const Product p = forward_product(*s, rows);
@@ -118,8 +118,8 @@ inline void pointwise(const tt_conv2d_shape& s, const float* x, const float* w, 
            scratch);
 }
 
-inline void conv2d(const tt_conv2d_shape* shape, const float* x, const float* w, const float* bias,
-                   float* y, void* scratch) {
+inline void conv2d_f32(const tt_conv2d_shape* shape, const float* x, const float* w,
+                       const float* bias, float* y, void* scratch) {
   const tt_conv2d_shape& s = *shape;
   if (is_pointwise(s)) return pointwise(s, x, w, bias, y, scratch);
   const InputRows rows(s);
@@ -140,6 +140,13 @@ inline void conv2d(const tt_conv2d_shape* shape, const float* x, const float* w,
       }
     }
   }
+}
+
+inline void conv2d(const tt_conv2d_shape* s, const float* x, const tt_weights* w,
+                   const tt_epilogue* e, float* y, void* scratch) {
+  if (w->f32 == nullptr) return tt_conv2d_f32(s, x, w, e, y, scratch);
+  conv2d_f32(s, x, w->f32, e ? e->bias : nullptr, y, scratch);
+  if (e) finish(*e, pixels(*s), s->out_c, s->out_c, y);
 }
 
 // dw of the kernel rows: m runs over the taps of a row, k over the output pixels.
@@ -183,7 +190,10 @@ inline void pointwise_grad_weight(const tt_conv2d_shape& s, const float* x, cons
 }
 
 inline void conv2d_grad_weight(const tt_conv2d_shape* shape, const float* x, const float* dy,
-                               float* dw, void* scratch) {
+                               float factor, int32_t accumulate, float* dw, void* scratch) {
+  if (factor != 1.0f || accumulate || shape->pitch) {
+    return tt_conv2d_grad_weight_f32(shape, x, dy, factor, accumulate, dw, scratch);
+  }
   const tt_conv2d_shape& s = *shape;
   if (is_pointwise(s)) return pointwise_grad_weight(s, x, dy, dw, scratch);
   const InputRows rows(s);

@@ -46,7 +46,7 @@ inline Product input_product(const tt_conv2d_shape& s, const Phase& h, const Pha
           .c_row = static_cast<int64_t>(s.stride_w) * s.in_c};
 }
 
-inline size_t conv2d_grad_input_scratch_bytes(const tt_conv2d_shape* s) {
+inline size_t conv2d_grad_input_scratch_bytes(const tt_conv2d_shape* s, int32_t) {
   if (is_pointwise(*s)) return product_scratch_bytes(1, s->out_c, s->in_c, s->out_c);
   size_t bytes = 0;
   for_each_phase(*s, [&](const Phase& h, const Phase& w) {
@@ -97,12 +97,19 @@ inline void phase_grad_input(const tt_conv2d_shape& s, const Phase& h, const Pha
   }
 }
 
-inline void conv2d_grad_input(const tt_conv2d_shape* s, const float* dy, const float* w, float* dx,
-                              void* scratch) {
+inline void conv2d_grad_input_f32(const tt_conv2d_shape* s, const float* dy, const float* w,
+                                  float* dx, void* scratch) {
   if (is_pointwise(*s)) return pointwise_grad_input(*s, dy, w, dx, scratch);
   for_each_phase(*s, [&](const Phase& h, const Phase& v) {
     phase_grad_input(*s, h, v, dy, w, dx, static_cast<float*>(scratch));
   });
+}
+
+inline void conv2d_grad_input(const tt_conv2d_shape* s, const float* dy, const tt_weights* w,
+                              const tt_epilogue* e, float* dx, void* scratch) {
+  if (w->f32 == nullptr) return tt_conv2d_grad_input_f32(s, dy, w, e, dx, scratch);
+  conv2d_grad_input_f32(s, dy, w->f32, dx, scratch);
+  if (e) finish(*e, int64_t{s->batch} * s->in_h * s->in_w, s->in_c, s->in_c, dx);
 }
 
 }  // namespace HWY_NAMESPACE

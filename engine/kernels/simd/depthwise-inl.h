@@ -144,8 +144,10 @@ inline void run_plane(const Plane& p) {
   }
 }
 
-inline void depthwise(const tt_conv2d_shape* s, const float* x, const float* w, const float* bias,
-                      float* y) {
+inline void depthwise(const tt_conv2d_shape* s, const float* x, const tt_weights* weights,
+                      const tt_epilogue* e, float* y) {
+  if (weights->f32 == nullptr || s->pitch) return tt_depthwise_f32(s, x, weights, e, y);
+  const float *w = weights->f32, *bias = e ? e->bias : nullptr;
   const int64_t c = s->in_c;
   for (int64_t n = 0; n < s->batch; ++n) {
     run_plane({.h = {s->out_h, s->kernel_h, -s->pad_top, s->stride_h, s->dilation_h, s->in_h},
@@ -162,14 +164,18 @@ inline void depthwise(const tt_conv2d_shape* s, const float* x, const float* w, 
                .y_col = c,
                .channels = c});
   }
+  if (e) finish(*e, int64_t{s->batch} * s->out_h * s->out_w, c, c, y);
 }
 
 inline Axis phase_axis(const Phase& phase, int64_t out) {
   return {phase.positions, phase.taps, phase.last_out + phase.reach, 1, -phase.out_step, out};
 }
 
-inline void depthwise_grad_input(const tt_conv2d_shape* s, const float* dy, const float* w,
-                                 float* dx) {
+inline void depthwise_grad_input(const tt_conv2d_shape* s, const float* dy,
+                                 const tt_weights* weights, const tt_epilogue* e, float* dx) {
+  if (weights->f32 == nullptr || s->pitch)
+    return tt_depthwise_grad_input_f32(s, dy, weights, e, dx);
+  const float* w = weights->f32;
   const int64_t c = s->in_c;
   for (int64_t n = 0; n < s->batch; ++n) {
     for_each_phase(*s, [&](const Phase& h, const Phase& v) {
@@ -188,6 +194,7 @@ inline void depthwise_grad_input(const tt_conv2d_shape* s, const float* dy, cons
                  .channels = c});
     });
   }
+  if (e) finish(*e, int64_t{s->batch} * s->in_h * s->in_w, c, c, dx);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -143,7 +143,10 @@ class WeightRow {
 };
 
 inline void depthwise_grad_weight(const tt_conv2d_shape* s, const float* x, const float* dy,
-                                  float* dw) {
+                                  float factor, int32_t accumulate, float* dw) {
+  if (factor != 1.0f || accumulate || s->pitch) {
+    return tt_depthwise_grad_weight_f32(s, x, dy, factor, accumulate, dw);
+  }
   const int64_t c = s->in_c, image = s->in_h * s->in_w * c, row = s->out_w * c;
   std::fill_n(dw, s->kernel_h * s->kernel_w * c, 0.0f);
   for (int64_t n = 0; n < s->batch; ++n) {

@@ -61,6 +61,13 @@ inline void add(const float* x, const float* y, int64_t n, float* z) {
                      TINYTL_INLINE { at.put(hn::Add(at.get(x + i), at.get(y + i)), z + i); });
 }
 
+inline void add_scaled(const float* x, float factor, int64_t n, float* y) {
+  const V scale = hn::Set(kD, factor);
+  for_vectors(n, [&](int64_t i, auto at) TINYTL_INLINE {
+    at.put(hn::Add(at.get(y + i), hn::Mul(scale, at.get(x + i))), y + i);
+  });
+}
+
 // 64 elements are 8 bytes of mask, whatever the vector. Highway may store up to 8 bytes at a time,
 // so the bits go through a word of our own.
 constexpr int64_t kMaskRun = 64;
@@ -145,14 +152,14 @@ inline void adam(float* p, const float* g, float* m, float* v, int64_t n, float 
 
 // y[cols] += the sum of `rows` rows, four vectors of columns at a time.
 template <int kVecs, class At>
-HWY_INLINE void sum_columns(const float* x, int64_t rows, int64_t cols, float* y, const At& at) {
+HWY_INLINE void sum_columns(const float* x, int64_t rows, int64_t step, float* y, const At& at) {
   V even[kVecs], odd[kVecs];
   unroll<kVecs>([&](auto v) TINYTL_INLINE { even[v] = odd[v] = hn::Zero(kD); });
   int64_t i = 0;
-  for (; i + 2 <= rows; i += 2, x += 2 * cols) {
+  for (; i + 2 <= rows; i += 2, x += 2 * step) {
     unroll<kVecs>([&](auto v) TINYTL_INLINE {
       even[v] = hn::Add(even[v], at.get(x + v * kLanes));
-      odd[v] = hn::Add(odd[v], at.get(x + cols + v * kLanes));
+      odd[v] = hn::Add(odd[v], at.get(x + step + v * kLanes));
     });
   }
   if (i < rows) {
@@ -167,21 +174,21 @@ HWY_INLINE void sum_columns(const float* x, int64_t rows, int64_t cols, float* y
 
 constexpr int64_t kSumBlockFloats = 16 * 1024;  // rows summed together: they stay in L2
 
-inline void sum_rows(const float* x, int64_t rows, int64_t cols, float* y) {
+inline void sum_rows(const float* x, int64_t rows, int64_t cols, int64_t step, float* y) {
   std::fill_n(y, cols, 0.0f);
   if (cols == 0) return;
   const int64_t block = std::max<int64_t>(16, kSumBlockFloats / cols);
-  for (int64_t i = 0; i < rows; i += block, x += block * cols) {
+  for (int64_t i = 0; i < rows; i += block, x += block * step) {
     const int64_t count = std::min(block, rows - i);
     int64_t j = 0;
     for (; j + 4 * kLanes <= cols; j += 4 * kLanes) {
-      sum_columns<4>(x + j, count, cols, y + j, WholeVector{});
+      sum_columns<4>(x + j, count, step, y + j, WholeVector{});
     }
     for (; j + kLanes <= cols; j += kLanes) {
-      sum_columns<1>(x + j, count, cols, y + j, WholeVector{});
+      sum_columns<1>(x + j, count, step, y + j, WholeVector{});
     }
     if (j < cols) {
-      sum_columns<1>(x + j, count, cols, y + j, FirstLanes{static_cast<size_t>(cols - j)});
+      sum_columns<1>(x + j, count, step, y + j, FirstLanes{static_cast<size_t>(cols - j)});
     }
   }
 }

@@ -214,25 +214,36 @@ inline void multiply(const Product& p, void* scratch) {
   }
 }
 
+// What the products below leave to do.
+inline void finish(const tt_epilogue& e, int64_t rows, int64_t cols, int64_t step, float* y) {
+  if (!e.clip && !e.inside && !e.keep && !e.keep_within) return;
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < cols; ++j)
+      y[i * step + j] = tt_finish(&e, y[i * step + j], i * step + j);
+  }
+}
+
 inline size_t gemm_scratch_bytes(const tt_gemm* g) {
   return product_scratch_bytes(1, g->k, g->n, g->b_col);
 }
 
 inline void gemm(const tt_gemm* g, void* scratch) {
+  if (g->b.f32 == nullptr || g->factor != 1.0f) return tt_gemm_f32(g, scratch);
   multiply({.m = g->m,
             .n = g->n,
             .k0 = g->k,
             .a = g->a,
             .a_row = g->a_row,
             .a_k0 = g->a_col,
-            .b = g->b,
+            .b = g->b.f32,
             .b_k0 = g->b_row,
             .b_col = g->b_col,
-            .bias = g->bias,
+            .bias = g->epilogue.bias,
             .c = g->c,
             .c_row = g->c_row,
             .accumulate = g->accumulate != 0},
            scratch);
+  finish(g->epilogue, g->m, g->n, g->c_row, g->c);
 }
 
 }  // namespace HWY_NAMESPACE

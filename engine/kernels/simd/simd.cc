@@ -14,7 +14,7 @@
 #include <numeric>
 #include <utility>
 
-#include "engine/kernels/portable/portable.h"
+#include "engine/kernels/portable/layer.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/simd/simd.cc"
@@ -68,6 +68,8 @@ const tt_kernels* table() {
       .mask_apply = mask_apply,
       .clip_grad = clip_grad,
       .add = add,
+      .add_layer = tt_add_layer_f32,
+      .add_scaled = add_scaled,
       .sgd = sgd,
       .adam = adam,
   };
