@@ -1,5 +1,8 @@
 #include "engine/runtime/executor.h"
 
+#include <algorithm>
+#include <chrono>
+
 namespace tinytl {
 namespace {
 
@@ -76,11 +79,13 @@ void Executor::resolve_nodes() {
   }
   operands_.reserve(operands);
   instructions_.reserve(count);
+  instruction_nodes_.reserve(count);
   for (size_t step = 0; step < schedule.order.size(); ++step) {
     if (step == schedule.first_update) first_update_ = instructions_.size();
     const NodeId id = schedule.order[step];
     if (!runs(id)) continue;
     const Node& node = graph().node(id);
+    instruction_nodes_.push_back(id);
     const auto in = operands_of(node.inputs), out = operands_of(node.outputs);
     const auto scratch = buffers.of_scratch[index(id)];
     instructions_.push_back(
@@ -97,10 +102,32 @@ void Executor::resolve_nodes() {
 
 void Executor::step(bool apply_updates) noexcept {
   const size_t count = apply_updates ? instructions_.size() : first_update_;
+  for (size_t i = 0; i < count; ++i) run(instructions_[i]);
+}
+
+void Executor::step_timed(bool apply_updates, std::span<double> seconds) noexcept {
+  using Clock = std::chrono::steady_clock;
+  const size_t count = apply_updates ? instructions_.size() : first_update_;
+  TT_ASSERT(seconds.size() == instructions_.size());
+  Clock::time_point start = Clock::now();
   for (size_t i = 0; i < count; ++i) {
-    const Instruction& instruction = instructions_[i];
-    instruction.node.op->forward(instruction.node, instruction.args);
+    run(instructions_[i]);
+    const Clock::time_point end = Clock::now();
+    seconds[i] += std::chrono::duration<double>(end - start).count();
+    start = end;
   }
+}
+
+void Executor::run(const Instruction& instruction) noexcept {
+  if (instruction.kernel != nullptr) return instruction.kernel->run(instruction.args);
+  instruction.node.op->forward(instruction.node, instruction.args);
+}
+
+void Executor::replace(NodeId node, std::unique_ptr<LayerKernel> kernel) {
+  const auto found = std::ranges::find(instruction_nodes_, node);
+  TT_ASSERT(found != instruction_nodes_.end());
+  instructions_[static_cast<size_t>(found - instruction_nodes_.begin())].kernel = kernel.get();
+  layer_kernels_.push_back(std::move(kernel));
 }
 
 std::span<float> Executor::f32(ValueId id) const {

@@ -18,6 +18,14 @@ struct ExecutorOptions {
   std::shared_ptr<Arena> arena = nullptr;
 };
 
+// Computes a node in the place of its operator's kernel: a layer of another library.
+class LayerKernel {
+ public:
+  virtual ~LayerKernel() = default;
+  // As OpDef::forward: allocates nothing, cannot fail.
+  virtual void run(const KernelArgs& args) noexcept = 0;
+};
+
 class Executor {
  public:
   // `arena`, where given, must hold at least program.plan.arena_bytes. State without storage gets
@@ -40,6 +48,13 @@ class Executor {
 
   // Runs every node; or, with `apply_updates` false, those before Schedule::first_update.
   void step(bool apply_updates = true) noexcept;
+  // The same, and adds the time that each instruction took, in seconds; one entry an instruction.
+  void step_timed(bool apply_updates, std::span<double> seconds) noexcept;
+  // The node that each instruction runs, in order.
+  std::span<const NodeId> instruction_nodes() const { return instruction_nodes_; }
+
+  // Runs `node` by `kernel` from now on.
+  void replace(NodeId node, std::unique_ptr<LayerKernel> kernel);
 
   const Graph& graph() const { return program().graph; }
   const Program& program() const {
@@ -52,7 +67,9 @@ class Executor {
   struct Instruction {
     Node node;  // without its name and values
     KernelArgs args;
+    LayerKernel* kernel = nullptr;  // instead of the operator's
   };
+  static void run(const Instruction& instruction) noexcept;
   struct Less {
     bool operator()(const TensorType& a, const TensorType& b) const {
       return std::tie(a.dtype, a.shape) < std::tie(b.dtype, b.shape);
@@ -73,6 +90,8 @@ class Executor {
   std::vector<Operand> values_;                   // by id
   std::vector<Operand> operands_;                 // of the instructions, one after the other
   std::vector<Instruction> instructions_;
+  std::vector<NodeId> instruction_nodes_;
+  std::vector<std::unique_ptr<LayerKernel>> layer_kernels_;
   size_t first_update_ = 0;  // index into instructions_
 };
 
