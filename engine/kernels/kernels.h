@@ -73,6 +73,62 @@ typedef struct {
   int32_t pitch;
 } tt_conv2d_shape;
 
+// Functions of one number, with their parameters alpha and beta. NaN gives NaN.
+typedef enum {
+  TT_LINEAR,        // (x + beta) alpha; beta = -0.0f adds nothing
+  TT_ABS,           // |x|
+  TT_LEAKY_RELU,    // x where x > 0, else alpha x
+  TT_HARD_SIGMOID,  // min(max(alpha x + beta, 0), 1)
+  TT_HARD_SWISH,    // x min(max(x / 6 + 1/2, 0), 1)
+  TT_EXP,
+  TT_LOG,
+  TT_SIGMOID,  // 1 / (1 + exp(-x))
+  TT_TANH,
+  TT_ERF,
+  TT_ELU,        // x where x > 0, else alpha (exp(x) - 1)
+  TT_SOFTPLUS,   // log(1 + exp(x))
+  TT_SILU,       // x sigmoid(x)
+  TT_GELU,       // x Phi(x), Phi the normal distribution function
+  TT_GELU_TANH,  // x sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715 x^3)
+} tt_function;
+
+typedef enum { TT_ADD, TT_SUB, TT_MUL, TT_DIV } tt_arithmetic;
+
+// Row i, column j of an operand is data[i * row + j * col]; col is 1, or 0 where it is broadcast.
+typedef struct {
+  const float* data;
+  int64_t row, col;
+} tt_operand;
+
+typedef enum {
+  TT_SUM,          // of x - shift
+  TT_SUM_SQUARES,  // of (x - shift)^2
+  TT_SUM_EXP,      // of exp(x - shift)
+  TT_MAX,          // of x; NaN behind the first element is passed over
+} tt_reduction;
+
+// Windows over an NHWC tensor. Every window has places inside the input.
+typedef struct {
+  int32_t batch, channels;
+  int32_t in_h, in_w, out_h, out_w;
+  int32_t kernel_h, kernel_w;
+  int32_t stride_h, stride_w;
+  int32_t pad_top, pad_left, pad_bottom, pad_right;
+  int32_t count_pad;  // average: nonzero: places in the padding count as zeros, else not at all
+} tt_pool_shape;
+
+typedef enum {
+  TT_NEAREST,        // pixel i reads floor(i in / out)
+  TT_HALF_PIXEL,     // bilinear at (i + 1/2) in / out - 1/2, at least 0
+  TT_ALIGN_CORNERS,  // bilinear at i (in - 1) / (out - 1)
+} tt_resize_mode;
+
+typedef struct {
+  int32_t batch, channels;
+  int32_t in_h, in_w, out_h, out_w;
+  tt_resize_mode mode;
+} tt_resize_shape;
+
 typedef struct {
   const char* name;  // "portable", "avx2", ...
 
@@ -123,6 +179,56 @@ typedef struct {
                     float* z);
   // y[i] += factor * x[i].
   void (*add_scaled)(const float* x, float factor, int64_t n, float* y);
+
+  // y[i] = f(x[i]). y may be x.
+  void (*map)(tt_function f, const float* x, int64_t n, float alpha, float beta, float* y);
+  // dx[i] = dy[i] f'(x[i]), for the functions from TT_HARD_SWISH on but TT_EXP and TT_LOG. `saved`
+  // is y of TT_SIGMOID, TT_TANH, TT_ELU and TT_SOFTPLUS, x of the others. dx may be dy or saved.
+  void (*map_grad)(tt_function f, const float* dy, const float* saved, int64_t n, float alpha,
+                   float* dx);
+  // y[i] = x[i] * (mask bit i ? set : clear). y may be x.
+  void (*mask_scale)(const float* x, const uint8_t* mask, int64_t n, float set, float clear,
+                     float* y);
+  // z[rows,cols] = x op y, z without gaps. z may be an operand that has its shape.
+  void (*combine)(tt_arithmetic op, const tt_operand* x, const tt_operand* y, int64_t rows,
+                  int64_t cols, float* z);
+
+  // n > 0 for TT_MAX.
+  float (*reduce)(tt_reduction kind, const float* x, int64_t n, float shift);
+  // Of one line of n > 0 elements, `step` apart: y = exp(x) / sum of exp(x), or its logarithm.
+  // y may be x.
+  void (*softmax)(const float* x, int64_t n, int64_t step, int32_t is_log, float* y);
+  // Gradient from y: dx = y (dy - sum of dy y), or dx = dy - exp(y) sum of dy. dx may be dy or y.
+  void (*softmax_grad)(const float* dy, const float* y, int64_t n, int64_t step, int32_t is_log,
+                       float* dx);
+
+  // Of every row of n elements: y = m scale + bias, m = (x - mean) / sqrt(variance + epsilon).
+  // y may be x.
+  void (*layer_norm)(const float* x, int64_t rows, int64_t n, const float* scale, const float* bias,
+                     float epsilon, float* y);
+  // dx of every row; dx may be dy or x.
+  void (*layer_norm_grad_input)(const float* dy, const float* x, int64_t rows, int64_t n,
+                                const float* scale, float epsilon, float* dx);
+  // dscale[n] = sum over rows of dy m.
+  void (*layer_norm_grad_scale)(const float* dy, const float* x, int64_t rows, int64_t n,
+                                float epsilon, float* dscale);
+
+  // Pooling and resizing, of the rows [first, last) of the batch * height rows of the result; every
+  // pointer is that of the whole tensor.
+  void (*average_pool)(const tt_pool_shape*, int64_t first, int64_t last, const float* x, float* y);
+  void (*average_pool_grad)(const tt_pool_shape*, int64_t first, int64_t last, const float* dy,
+                            float* dx);
+  void (*max_pool)(const tt_pool_shape*, int64_t first, int64_t last, const float* x, float* y);
+  // The number within its window, in rows of kernel_w, of the first place that holds the maximum:
+  // int8_t, or int32_t where `wide`, which windows of more than 128 places need.
+  void (*max_pool_argmax)(const tt_pool_shape*, int64_t first, int64_t last, const float* x,
+                          int32_t wide, void* argmax);
+  // dy goes to the place that argmax names.
+  void (*max_pool_grad)(const tt_pool_shape*, int64_t first, int64_t last, const float* dy,
+                        const void* argmax, int32_t wide, float* dx);
+  void (*resize)(const tt_resize_shape*, int64_t first, int64_t last, const float* x, float* y);
+  void (*resize_grad)(const tt_resize_shape*, int64_t first, int64_t last, const float* dy,
+                      float* dx);
 
   // SGD with momentum as PyTorch defines it, gradient g scaled first:
   //   d = g * grad_scale + weight_decay * p;  v = momentum * v + d;

@@ -38,6 +38,38 @@ void tt_add_layer_f32(const float* x, const float* y, int64_t n, const tt_epilog
                       float* z);
 void tt_add_scaled_f32(const float* x, float factor, int64_t n, float* y);
 
+void tt_map_f32(tt_function f, const float* x, int64_t n, float alpha, float beta, float* y);
+void tt_map_grad_f32(tt_function f, const float* dy, const float* saved, int64_t n, float alpha,
+                     float* dx);
+void tt_mask_scale_f32(const float* x, const uint8_t* mask, int64_t n, float set, float clear,
+                       float* y);
+void tt_combine_f32(tt_arithmetic op, const tt_operand* x, const tt_operand* y, int64_t rows,
+                    int64_t cols, float* z);
+
+float tt_reduce_f32(tt_reduction kind, const float* x, int64_t n, float shift);
+void tt_softmax_f32(const float* x, int64_t n, int64_t step, int32_t is_log, float* y);
+void tt_softmax_grad_f32(const float* dy, const float* y, int64_t n, int64_t step, int32_t is_log,
+                         float* dx);
+void tt_layer_norm_f32(const float* x, int64_t rows, int64_t n, const float* scale,
+                       const float* bias, float epsilon, float* y);
+void tt_layer_norm_grad_input_f32(const float* dy, const float* x, int64_t rows, int64_t n,
+                                  const float* scale, float epsilon, float* dx);
+void tt_layer_norm_grad_scale_f32(const float* dy, const float* x, int64_t rows, int64_t n,
+                                  float epsilon, float* dscale);
+
+void tt_average_pool_f32(const tt_pool_shape* s, int64_t first, int64_t last, const float* x,
+                         float* y);
+void tt_average_pool_grad_f32(const tt_pool_shape* s, int64_t first, int64_t last, const float* dy,
+                              float* dx);
+void tt_max_pool_f32(const tt_pool_shape* s, int64_t first, int64_t last, const float* x, float* y);
+void tt_max_pool_argmax_f32(const tt_pool_shape* s, int64_t first, int64_t last, const float* x,
+                            int32_t wide, void* argmax);
+void tt_max_pool_grad_f32(const tt_pool_shape* s, int64_t first, int64_t last, const float* dy,
+                          const void* argmax, int32_t wide, float* dx);
+void tt_resize_f32(const tt_resize_shape* s, int64_t first, int64_t last, const float* x, float* y);
+void tt_resize_grad_f32(const tt_resize_shape* s, int64_t first, int64_t last, const float* dy,
+                        float* dx);
+
 void tt_sgd_f32(float* p, const float* g, float* v, int64_t n, float rate, float grad_scale,
                 float momentum, int32_t nesterov, float weight_decay);
 void tt_adam_f32(float* p, const float* g, float* m, float* v, int64_t n, float rate,

@@ -15,12 +15,16 @@ namespace HWY_NAMESPACE {
 
 // fn(offset, load, store) for whole vectors and then for the rest.
 struct WholeVector {
+  static constexpr bool kPartial = false;
+  size_t size() const { return kLanes; }
   HWY_INLINE V get(const float* p) const { return load(p); }
   HWY_INLINE void put(V v, float* p) const { store(v, p); }
 };
 
 struct FirstLanes {
+  static constexpr bool kPartial = true;
   size_t lanes;
+  size_t size() const { return lanes; }
   HWY_INLINE V get(const float* p) const { return load_first(p, lanes); }
   HWY_INLINE void put(V v, float* p) const { store_first(v, p, lanes); }
 };
@@ -32,14 +36,67 @@ HWY_INLINE void for_vectors(int64_t n, F&& fn) {
   if (i < n) fn(i, FirstLanes{static_cast<size_t>(n - i)});
 }
 
-// Comparisons with NaN are false, so NaN passes: a bad loss must show.
+// NaN passes: a bad loss must show. With a NaN, x86 returns the second argument, Arm the NaN.
 HWY_INLINE V clamp(V x, V low, V high) {
-  const V raised = hn::IfThenElse(hn::Lt(x, low), low, x);
-  return hn::IfThenElse(hn::Gt(raised, high), high, raised);
+  if constexpr (HWY_TARGET == HWY_NEON) {  // its minimum of a number and NaN is the number
+    const V raised = hn::IfThenElse(hn::Lt(x, low), low, x);
+    return hn::IfThenElse(hn::Gt(raised, high), high, raised);
+  }
+  return hn::Min(high, hn::Max(low, x));
 }
 
 HWY_INLINE hn::Mask<D> inside(V y, V low, V high) {
   return hn::And(hn::Lt(low, y), hn::Lt(y, high));
+}
+
+// Highway may store up to 8 bytes at a time, so the bits of a vector go through a word of our own.
+HWY_INLINE uint64_t mask_bits(hn::Mask<D> mask) {
+  uint8_t bytes[8] = {};
+  hn::StoreMaskBits(kD, mask, bytes);
+  uint64_t bits;
+  std::memcpy(&bits, bytes, sizeof bits);
+  return bits;
+}
+
+HWY_INLINE hn::Mask<D> mask_from(uint64_t bits) {
+  uint8_t bytes[8];
+  std::memcpy(bytes, &bits, sizeof bits);
+  return hn::LoadMaskBits(kD, bytes);
+}
+
+// The bits of elements [at, at + lanes) of a mask. `at` is a multiple of 8, or of 4 where a vector
+// has 4 lanes; `lanes`, if kPartial, is 4 or 8.
+template <bool kPartial>
+HWY_INLINE hn::Mask<D> read_mask(const uint8_t* mask, int64_t at) {
+  if constexpr (kLanes == 4) return mask_from(mask[at >> 3] >> (at & 4));
+  uint64_t bits = 0;
+  std::memcpy(&bits, mask + (at >> 3), kPartial ? 1 : kLanes / 8);
+  return mask_from(bits);
+}
+
+// With 4 lanes the first half of a byte clears the second, so it comes first.
+template <bool kPartial>
+HWY_INLINE void write_mask(hn::Mask<D> value, int64_t at, uint8_t* mask) {
+  uint64_t bits = mask_bits(value);
+  if constexpr (kLanes == 4) {
+    bits = at & 4 ? (mask[at >> 3] & 15) | bits << 4 : bits;
+    mask[at >> 3] = static_cast<uint8_t>(bits);
+  } else {
+    std::memcpy(mask + (at >> 3), &bits, kPartial ? 1 : kLanes / 8);
+  }
+}
+
+// The epilogue but for its bias, of the elements of a result from `at` on.
+template <bool kPartial>
+HWY_INLINE V finish(const tt_epilogue& e, V y, int64_t at, size_t lanes) {
+  const V low = hn::Set(kD, e.low), high = hn::Set(kD, e.high);
+  if (e.clip) y = clamp(y, low, high);
+  if (e.inside) write_mask<kPartial>(inside(y, low, high), at, e.inside);
+  if (e.keep) y = hn::IfThenElseZero(read_mask<kPartial>(e.keep, at), y);
+  if (e.keep_within) {
+    y = hn::IfThenElseZero(inside(load_some<kPartial>(e.keep_within + at, lanes), low, high), y);
+  }
+  return y;
 }
 
 inline void clip(const float* x, int64_t n, float low, float high, float* y) {
@@ -61,6 +118,15 @@ inline void add(const float* x, const float* y, int64_t n, float* z) {
                      TINYTL_INLINE { at.put(hn::Add(at.get(x + i), at.get(y + i)), z + i); });
 }
 
+inline void add_layer(const float* x, const float* y, int64_t n, const tt_epilogue* epilogue,
+                      float* z) {
+  const tt_epilogue e = *epilogue;  // z could overwrite it, for all the compiler knows
+  for_vectors(n, [&](int64_t i, auto at) TINYTL_INLINE {
+    const V sum = hn::Add(at.get(x + i), at.get(y + i));
+    at.put(finish<at.kPartial>(e, sum, i, at.size()), z + i);
+  });
+}
+
 inline void add_scaled(const float* x, float factor, int64_t n, float* y) {
   const V scale = hn::Set(kD, factor);
   for_vectors(n, [&](int64_t i, auto at) TINYTL_INLINE {
@@ -68,23 +134,8 @@ inline void add_scaled(const float* x, float factor, int64_t n, float* y) {
   });
 }
 
-// 64 elements are 8 bytes of mask, whatever the vector. Highway may store up to 8 bytes at a time,
-// so the bits go through a word of our own.
+// 64 elements are 8 bytes of mask, whatever the vector.
 constexpr int64_t kMaskRun = 64;
-
-HWY_INLINE uint64_t mask_bits(hn::Mask<D> mask) {
-  uint8_t bytes[8] = {};
-  hn::StoreMaskBits(kD, mask, bytes);
-  uint64_t bits;
-  std::memcpy(&bits, bytes, sizeof bits);
-  return bits;
-}
-
-HWY_INLINE hn::Mask<D> mask_from(uint64_t bits) {
-  uint8_t bytes[8];
-  std::memcpy(bytes, &bits, sizeof bits);
-  return hn::LoadMaskBits(kD, bytes);
-}
 
 inline void clip_mask(const float* y, int64_t n, float low, float high, uint8_t* mask) {
   const V lo = hn::Set(kD, low), hi = hn::Set(kD, high);
@@ -177,7 +228,7 @@ constexpr int64_t kSumBlockFloats = 16 * 1024;  // rows summed together: they st
 inline void sum_rows(const float* x, int64_t rows, int64_t cols, int64_t step, float* y) {
   std::fill_n(y, cols, 0.0f);
   if (cols == 0) return;
-  const int64_t block = std::max<int64_t>(16, kSumBlockFloats / cols);
+  const int64_t block = std::max<int64_t>(16, kSumBlockFloats / step);
   for (int64_t i = 0; i < rows; i += block, x += block * step) {
     const int64_t count = std::min(block, rows - i);
     int64_t j = 0;

@@ -47,8 +47,22 @@ HWY_INLINE void store_first(V v, float* p, size_t n) {
   }
 }
 
-template <bool kPartial>
-HWY_INLINE V load_some(const float* p, size_t n) {
+// 8-bit integers as floats. Where masked loads of bytes exist, load_first() reads no others.
+constexpr bool kMaskedBytes = !HWY_MEM_OPS_MIGHT_FAULT;
+using Bytes = hn::Rebind<int8_t, D>;
+constexpr Bytes kBytes;
+
+HWY_INLINE V to_floats(hn::Vec<Bytes> bytes) {
+  return hn::ConvertTo(kD, hn::PromoteTo(hn::RebindToSigned<D>(), bytes));
+}
+HWY_INLINE V load(const int8_t* p) { return to_floats(hn::LoadU(kBytes, p)); }
+
+HWY_INLINE V load_first(const int8_t* p, size_t n) {
+  return to_floats(hn::MaskedLoad(hn::FirstN(kBytes, n), kBytes, p));
+}
+
+template <bool kPartial, class T>
+HWY_INLINE V load_some(const T* p, size_t n) {
   if constexpr (kPartial) return load_first(p, n);
   return load(p);
 }
