@@ -38,6 +38,18 @@ NodeId Graph::append(Node node, std::span<const TensorType> output_types) {
   return id;
 }
 
+void Graph::keep_nodes(std::span<const NodeId> order) {
+  for (Value& value : values_) value.producer = kNoNode;
+  std::vector<Node> kept;
+  kept.reserve(order.size());
+  for (const NodeId old : order) {
+    const NodeId id{static_cast<uint32_t>(kept.size())};
+    kept.push_back(std::move(node(old)));
+    for (const ValueId output : kept.back().outputs) value(output).producer = id;
+  }
+  nodes_ = std::move(kept);
+}
+
 const Value* Graph::find(std::string_view name) const {
   for (const Value& value : values_) {
     if (value.name == name) return &value;

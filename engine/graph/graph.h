@@ -77,6 +77,10 @@ class Graph {
   // Appends a node whose outputs have the given types. `emit` in ops/op.h infers the types.
   NodeId append(Node node, std::span<const TensorType> output_types);
 
+  // Keeps the nodes of `order` only, and in that order. Node ids change; what the others wrote
+  // stays as values without a producer, which nobody may read.
+  void keep_nodes(std::span<const NodeId> order);
+
   std::span<const Value> values() const { return values_; }
   std::span<const Node> nodes() const { return nodes_; }
   const Value& value(ValueId id) const { return values_.at(index(id)); }

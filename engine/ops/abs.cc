@@ -12,9 +12,7 @@
 namespace tinytl {
 namespace {
 
-void forward(const Node&, const KernelArgs& t) {
-  map_unary(t, [](float x) { return std::abs(x); });
-}
+void forward(const Node&, const KernelArgs& t) { map_unary(t, TT_ABS); }
 
 void vjp(GradBuilder& grad) {
   if (!grad.wants(0)) return;
@@ -25,7 +23,11 @@ void vjp(GradBuilder& grad) {
 
 }  // namespace
 
-const OpDef kAbs{
-    .name = "Abs", .infer = infer_unary, .forward = forward, .vjp = vjp, .in_place = 1};
+const OpDef kAbs{.name = "Abs",
+                 .infer = infer_unary,
+                 .forward = forward,
+                 .vjp = vjp,
+                 .divides = true,
+                 .in_place = 1};
 
 }  // namespace tinytl

@@ -27,8 +27,8 @@ void forward(const Node& node, const KernelArgs& t) {
     if (!has_epilogue(node)) return t.kernels().add(x, y, share.size(), z);
     const tt_epilogue end = shifted(epilogue_of(node, t), share.begin);
     t.kernels().add_layer(x, y, share.size(), &end, z);
-  } else if (t.is_first_part()) {
-    apply_broadcast(t, [](float x, float y) { return x + y; });
+  } else {
+    apply_broadcast(t, TT_ADD);
   }
 }
 

@@ -1,6 +1,7 @@
 // Loops over two operands under NumPy broadcasting, without allocation.
 #pragma once
 
+#include <algorithm>
 #include <array>
 
 #include "engine/ops/op_helpers.h"
@@ -66,19 +67,62 @@ inline OutputTypes infer_broadcast(const Node& node, InputTypes in) {
   return {{in[0].dtype, *shape}};
 }
 
-// out[i] = f(a, b). The common case, two operands of one shape, is a plain loop.
-template <typename F>
-void apply_broadcast(const KernelArgs& t, F f) {
-  const float* a = t.f32(0);
-  const float* b = t.f32(1);
-  float* out = t.out_f32();
-  if (t.type(0).shape == t.type(1).shape) {
-    const int64_t n = t.out_type().elements();
-    for (int64_t i = 0; i < n; ++i) out[i] = f(a[i], b[i]);
+// The dimensions of two operands with neighbours merged where both are read through them in one
+// stride, the last one first. At least two.
+struct MergedBroadcast {
+  size_t rank = 0;
+  std::array<int64_t, kMaxRank> extent{}, a{}, b{};
+
+  MergedBroadcast(const Shape& out, const Shape& a_shape, const Shape& b_shape) {
+    const BroadcastStrides s(out, a_shape, b_shape);
+    for (size_t d = kMaxRank; d-- > 0;) {
+      const size_t last = rank - 1;
+      if (s.extent[d] == 1) continue;
+      if (rank > 0 && s.a[d] == a[last] * extent[last] && s.b[d] == b[last] * extent[last]) {
+        extent[last] *= s.extent[d];
+      } else {
+        append(s.extent[d], s.a[d], s.b[d]);
+      }
+    }
+    while (rank < 2) append(1, 0, 0);
+  }
+
+ private:
+  void append(int64_t size, int64_t a_stride, int64_t b_stride) {
+    extent[rank] = size;
+    a[rank] = a_stride;
+    b[rank] = b_stride;
+    ++rank;
+  }
+};
+
+// out = x op y, in parts: of rows, or of elements where there is but one row.
+inline void apply_broadcast(const KernelArgs& t, tt_arithmetic op) {
+  const int64_t count = t.out_type().elements();
+  if (count == 0) return;
+  const MergedBroadcast m(t.out_type().shape, t.type(0).shape, t.type(1).shape);
+  const int64_t cols = m.extent[0], rows = m.extent[1];
+  if (cols == count) {
+    const Share share = t.share(count, 64);
+    const tt_operand x{t.f32(0) + share.begin * m.a[0], 0, m.a[0]};
+    const tt_operand y{t.f32(1) + share.begin * m.b[0], 0, m.b[0]};
+    t.kernels().combine(op, &x, &y, 1, share.size(), t.out_f32() + share.begin);
     return;
   }
-  for_each_broadcast(t.out_type().shape, t.type(0).shape, t.type(1).shape,
-                     [&](int64_t i, int64_t ia, int64_t ib) { out[i] = f(a[ia], b[ib]); });
+  const Share share = t.share(count / cols);
+  for (int64_t row = share.begin; row < share.end;) {
+    const int64_t first = row % rows, run = std::min(rows - first, share.end - row);
+    int64_t ia = first * m.a[1], ib = first * m.b[1];
+    int64_t outer = row / rows;
+    for (size_t d = 2; d < m.rank; ++d) {
+      ia += outer % m.extent[d] * m.a[d];
+      ib += outer % m.extent[d] * m.b[d];
+      outer /= m.extent[d];
+    }
+    const tt_operand x{t.f32(0) + ia, m.a[1], m.a[0]}, y{t.f32(1) + ib, m.b[1], m.b[0]};
+    t.kernels().combine(op, &x, &y, run, cols, t.out_f32() + row * cols);
+    row += run;
+  }
 }
 
 }  // namespace tinytl

@@ -12,9 +12,13 @@
 namespace tinytl {
 namespace {
 
+// Parts share no byte of a mask, and no cache line.
+Share share_of(const KernelArgs& t) { return t.share(t.type(0).elements(), 64); }
+
 void forward(const Node& node, const KernelArgs& t) {
-  t.kernels().clip(t.f32(0), t.out_type().elements(), node.attributes.number("low"),
-                   node.attributes.number("high"), t.out_f32());
+  const Share s = share_of(t);
+  t.kernels().clip(t.f32(0) + s.begin, s.size(), node.attributes.number("low"),
+                   node.attributes.number("high"), t.out_f32() + s.begin);
 }
 
 void vjp(GradBuilder& grad) {
@@ -28,8 +32,9 @@ OutputTypes infer_mask(const Node& node, InputTypes in) {
 }
 
 void mask(const Node& node, const KernelArgs& t) {
-  t.kernels().clip_mask(t.f32(0), t.type(0).elements(), node.attributes.number("low"),
-                        node.attributes.number("high"), t.out_bits());
+  const Share s = share_of(t);
+  t.kernels().clip_mask(t.f32(0) + s.begin, s.size(), node.attributes.number("low"),
+                        node.attributes.number("high"), t.out_bits() + s.begin / 8);
 }
 
 OutputTypes infer_mask_apply(const Node& node, InputTypes in) {
@@ -39,7 +44,9 @@ OutputTypes infer_mask_apply(const Node& node, InputTypes in) {
 }
 
 void mask_apply(const Node&, const KernelArgs& t) {
-  t.kernels().mask_apply(t.f32(0), t.bits(1), t.out_type().elements(), t.out_f32());
+  const Share s = share_of(t);
+  t.kernels().mask_apply(t.f32(0) + s.begin, t.bits(1) + s.begin / 8, s.size(),
+                         t.out_f32() + s.begin);
 }
 
 void mask_apply_vjp(GradBuilder& grad) {
@@ -47,21 +54,31 @@ void mask_apply_vjp(GradBuilder& grad) {
 }
 
 void clip_grad(const Node& node, const KernelArgs& t) {
-  t.kernels().clip_grad(t.f32(0), t.f32(1), t.out_type().elements(), node.attributes.number("low"),
-                        node.attributes.number("high"), t.out_f32());
+  const Share s = share_of(t);
+  t.kernels().clip_grad(t.f32(0) + s.begin, t.f32(1) + s.begin, s.size(),
+                        node.attributes.number("low"), node.attributes.number("high"),
+                        t.out_f32() + s.begin);
 }
 
 }  // namespace
 
-const OpDef kClip{
-    .name = "Clip", .infer = infer_unary, .forward = forward, .vjp = vjp, .in_place = 1};
-const OpDef kClipMask{.name = "ClipMask", .infer = infer_mask, .forward = mask};
+const OpDef kClip{.name = "Clip",
+                  .infer = infer_unary,
+                  .forward = forward,
+                  .vjp = vjp,
+                  .divides = true,
+                  .in_place = 1};
+const OpDef kClipMask{.name = "ClipMask", .infer = infer_mask, .forward = mask, .divides = true};
 const OpDef kMaskApply{.name = "MaskApply",
                        .infer = infer_mask_apply,
                        .forward = mask_apply,
                        .vjp = mask_apply_vjp,
+                       .divides = true,
                        .in_place = 1};
-const OpDef kClipGrad{
-    .name = "ClipGrad", .infer = infer_unary_grad, .forward = clip_grad, .in_place = 1};
+const OpDef kClipGrad{.name = "ClipGrad",
+                      .infer = infer_unary_grad,
+                      .forward = clip_grad,
+                      .divides = true,
+                      .in_place = 1};
 
 }  // namespace tinytl

@@ -32,10 +32,11 @@ OutputTypes infer(const Node& node, InputTypes in) {
 void forward(const Node& node, const KernelArgs& t) {
   const AxisView view = axis_view(node, t.out_type().shape);
   const int64_t y_row = view.size * view.inner;
+  const Share rows = t.share(view.outer);
   float* y = t.out_f32();
   for (size_t i = 0; i < t.inputs(); ++i) {
     const int64_t x_row = t.type(i).shape[axis_of(node)] * view.inner;
-    for (int64_t o = 0; o < view.outer; ++o) {
+    for (int64_t o = rows.begin; o < rows.end; ++o) {
       std::copy_n(t.f32(i) + o * x_row, x_row, y + o * y_row);
     }
     y += x_row;
@@ -72,7 +73,11 @@ std::optional<size_t> part_offset(const Node& node, InputTypes in, size_t input)
 
 }  // namespace
 
-const OpDef kConcat{
-    .name = "Concat", .infer = infer, .forward = forward, .vjp = vjp, .part_offset = part_offset};
+const OpDef kConcat{.name = "Concat",
+                    .infer = infer,
+                    .forward = forward,
+                    .vjp = vjp,
+                    .divides = true,
+                    .part_offset = part_offset};
 
 }  // namespace tinytl

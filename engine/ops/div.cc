@@ -9,9 +9,7 @@ namespace {
 
 enum { kX, kY };
 
-void forward(const Node&, const KernelArgs& t) {
-  apply_broadcast(t, [](float x, float y) { return x / y; });
-}
+void forward(const Node&, const KernelArgs& t) { apply_broadcast(t, TT_DIV); }
 
 void vjp(GradBuilder& grad) {
   const ValueId y = grad.node().input(kY), z = grad.node().output();
@@ -25,7 +23,11 @@ void vjp(GradBuilder& grad) {
 
 }  // namespace
 
-const OpDef kDiv{
-    .name = "Div", .infer = infer_broadcast, .forward = forward, .vjp = vjp, .in_place = 0b11};
+const OpDef kDiv{.name = "Div",
+                 .infer = infer_broadcast,
+                 .forward = forward,
+                 .vjp = vjp,
+                 .divides = true,
+                 .in_place = 0b11};
 
 }  // namespace tinytl

@@ -38,11 +38,13 @@ void forward(const Node& node, const KernelArgs& t) {
   const auto threshold = static_cast<uint32_t>(static_cast<double>(rate) * 4294967296.0);
   const uint64_t seed = (static_cast<uint64_t>(static_cast<uint32_t>(t.i32(kSeed)[0])) << 32) |
                         static_cast<uint32_t>(t.i32(kSeed)[1]);
-  const int64_t n = t.out_type().elements();
-  for (int64_t i = 0; i < n; ++i) {
+  const float* x = t.f32(kX);
+  float* y = t.out_f32();
+  const Share share = t.share(t.out_type().elements(), 64);
+  for (int64_t i = share.begin; i < share.end; ++i) {
     const uint64_t hash = mix(seed + kGolden * static_cast<uint64_t>(i + 1));
     const bool keep = static_cast<uint32_t>(hash >> 32) >= threshold;
-    t.out_f32()[i] = keep ? t.f32(kX)[i] * keep_scale : 0.0f;
+    y[i] = keep ? x[i] * keep_scale : 0.0f;
   }
 }
 
@@ -57,7 +59,11 @@ uint64_t dropout_seed_from(uint64_t seed, int64_t first) {
   return seed + kGolden * static_cast<uint64_t>(first);
 }
 
-const OpDef kDropout{
-    .name = "Dropout", .infer = infer, .forward = forward, .vjp = vjp, .in_place = 1};
+const OpDef kDropout{.name = "Dropout",
+                     .infer = infer,
+                     .forward = forward,
+                     .vjp = vjp,
+                     .divides = true,
+                     .in_place = 1};
 
 }  // namespace tinytl

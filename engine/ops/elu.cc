@@ -2,8 +2,6 @@
 //
 // Gradient: dx = dy where y > 0, else dy (y + alpha). Saves y only.
 
-#include <cmath>
-
 #include "engine/ops/op_table.h"
 #include "engine/ops/unary.h"
 
@@ -16,13 +14,11 @@ OutputTypes infer(const Node& node, InputTypes in) {
 }
 
 void forward(const Node& node, const KernelArgs& t) {
-  const float alpha = node.attributes.number("alpha");
-  map_unary(t, [alpha](float x) { return x > 0.0f ? x : alpha * std::expm1(x); });
+  map_unary(t, TT_ELU, node.attributes.number("alpha"));
 }
 
 void backward(const Node& node, const KernelArgs& t) {
-  const float alpha = node.attributes.number("alpha");
-  map_unary_grad(t, [alpha](float dy, float y) { return y > 0.0f ? dy : dy * (y + alpha); });
+  map_unary_grad(t, TT_ELU, node.attributes.number("alpha"));
 }
 
 }  // namespace
@@ -31,8 +27,12 @@ const OpDef kElu{.name = "Elu",
                  .infer = infer,
                  .forward = forward,
                  .vjp = vjp_from_output<kEluGrad>,
+                 .divides = true,
                  .in_place = 1};
-const OpDef kEluGrad{
-    .name = "EluGrad", .infer = infer_unary_grad, .forward = backward, .in_place = 0b11};
+const OpDef kEluGrad{.name = "EluGrad",
+                     .infer = infer_unary_grad,
+                     .forward = backward,
+                     .divides = true,
+                     .in_place = 0b11};
 
 }  // namespace tinytl

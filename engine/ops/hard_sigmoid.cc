@@ -2,8 +2,6 @@
 //
 // Gradient: dx = dy alpha where 0 < y < 1, else 0: one bit an element, taken from y.
 
-#include <algorithm>
-
 #include "engine/ops/op_table.h"
 #include "engine/ops/unary.h"
 
@@ -11,8 +9,7 @@ namespace tinytl {
 namespace {
 
 void forward(const Node& node, const KernelArgs& t) {
-  const float alpha = node.attributes.number("alpha"), beta = node.attributes.number("beta");
-  map_unary(t, [=](float x) { return std::min(std::max(alpha * x + beta, 0.0f), 1.0f); });
+  map_unary(t, TT_HARD_SIGMOID, node.attributes.number("alpha"), node.attributes.number("beta"));
 }
 
 void vjp(GradBuilder& grad) {
@@ -25,7 +22,11 @@ void vjp(GradBuilder& grad) {
 
 }  // namespace
 
-const OpDef kHardSigmoid{
-    .name = "HardSigmoid", .infer = infer_unary, .forward = forward, .vjp = vjp, .in_place = 1};
+const OpDef kHardSigmoid{.name = "HardSigmoid",
+                         .infer = infer_unary,
+                         .forward = forward,
+                         .vjp = vjp,
+                         .divides = true,
+                         .in_place = 1};
 
 }  // namespace tinytl

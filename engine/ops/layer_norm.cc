@@ -9,32 +9,11 @@
 // dx and dscale save x and recompute mean and r from it: nothing is saved beside x, and with a
 // frozen scale no gradient of it is computed. dbias saves nothing.
 
-#include <algorithm>
-#include <cmath>
-
 #include "engine/ops/op_helpers.h"
 #include "engine/ops/op_table.h"
 
 namespace tinytl {
 namespace {
-
-struct Moments {
-  float mean, inverse_std;
-};
-
-Moments moments(const float* x, int64_t n, float epsilon) {
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]);
-  const double mean = sum / static_cast<double>(n);
-  double squares = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    const double d = static_cast<double>(x[i]) - mean;
-    squares += d * d;
-  }
-  const double variance = squares / static_cast<double>(n);
-  return {static_cast<float>(mean),
-          static_cast<float>(1.0 / std::sqrt(variance + static_cast<double>(epsilon)))};
-}
 
 bool is_f32_vector(const TensorType& type, int64_t n) {
   return type == TensorType{DType::kF32, {n}};
@@ -57,18 +36,11 @@ OutputTypes infer(const Node& node, InputTypes in) {
 }
 
 void forward(const Node& node, const KernelArgs& t) {
-  const float epsilon = node.attributes.number("epsilon");
-  const int64_t rows = rows_of(t.type(kX)), channels = columns_of(t.type(kX));
-  const float* scale = t.f32(kScale);
-  const float* bias = t.f32(kBias);
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* x = t.f32(kX) + r * channels;
-    float* y = t.out_f32() + r * channels;
-    const Moments m = moments(x, channels, epsilon);
-    for (int64_t c = 0; c < channels; ++c) {
-      y[c] = (x[c] - m.mean) * m.inverse_std * scale[c] + bias[c];
-    }
-  }
+  const int64_t channels = columns_of(t.type(kX));
+  const Share rows = t.share(rows_of(t.type(kX)));
+  const int64_t first = rows.begin * channels;
+  t.kernels().layer_norm(t.f32(kX) + first, rows.size(), channels, t.f32(kScale), t.f32(kBias),
+                         node.attributes.number("epsilon"), t.out_f32() + first);
 }
 
 void vjp(GradBuilder& grad) {
@@ -99,27 +71,12 @@ OutputTypes infer_input(const Node& node, InputTypes in) {
 }
 
 void grad_input(const Node& node, const KernelArgs& t) {
-  const float epsilon = node.attributes.number("epsilon");
-  const int64_t rows = rows_of(t.type(kX)), channels = columns_of(t.type(kX));
-  const float* scale = t.f32(kScale);
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* dy = t.f32(kDy) + r * channels;
-    const float* x = t.f32(kX) + r * channels;
-    float* dx = t.out_f32() + r * channels;
-    const Moments m = moments(x, channels, epsilon);
-    double sum_g = 0, sum_gn = 0;
-    for (int64_t c = 0; c < channels; ++c) {
-      const float g = dy[c] * scale[c];
-      sum_g += static_cast<double>(g);
-      sum_gn += static_cast<double>(g * (x[c] - m.mean) * m.inverse_std);
-    }
-    const float mean_g = static_cast<float>(sum_g / static_cast<double>(channels));
-    const float mean_gn = static_cast<float>(sum_gn / static_cast<double>(channels));
-    for (int64_t c = 0; c < channels; ++c) {
-      const float n = (x[c] - m.mean) * m.inverse_std;
-      dx[c] = m.inverse_std * (dy[c] * scale[c] - mean_g - n * mean_gn);
-    }
-  }
+  const int64_t channels = columns_of(t.type(kX));
+  const Share rows = t.share(rows_of(t.type(kX)));
+  const int64_t first = rows.begin * channels;
+  t.kernels().layer_norm_grad_input(t.f32(kDy) + first, t.f32(kX) + first, rows.size(), channels,
+                                    t.f32(kScale), node.attributes.number("epsilon"),
+                                    t.out_f32() + first);
 }
 
 OutputTypes infer_scale(const Node& node, InputTypes in) {
@@ -129,16 +86,9 @@ OutputTypes infer_scale(const Node& node, InputTypes in) {
 }
 
 void grad_scale(const Node& node, const KernelArgs& t) {
-  const float epsilon = node.attributes.number("epsilon");
-  const int64_t rows = rows_of(t.type(kX)), channels = columns_of(t.type(kX));
-  float* dscale = t.out_f32();
-  std::fill(dscale, dscale + channels, 0.0f);
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* dy = t.f32(kDy) + r * channels;
-    const float* x = t.f32(kX) + r * channels;
-    const Moments m = moments(x, channels, epsilon);
-    for (int64_t c = 0; c < channels; ++c) dscale[c] += dy[c] * (x[c] - m.mean) * m.inverse_std;
-  }
+  t.kernels().layer_norm_grad_scale(t.f32(kDy), t.f32(kX), rows_of(t.type(kX)),
+                                    columns_of(t.type(kX)), node.attributes.number("epsilon"),
+                                    t.out_f32());
 }
 
 }  // namespace layer_norm_grad
@@ -147,10 +97,12 @@ const OpDef kLayerNorm{.name = "LayerNorm",
                        .infer = layer_norm::infer,
                        .forward = layer_norm::forward,
                        .vjp = layer_norm::vjp,
+                       .divides = true,
                        .in_place = 1};
 const OpDef kLayerNormGradInput{.name = "LayerNormGradInput",
                                 .infer = layer_norm_grad::infer_input,
                                 .forward = layer_norm_grad::grad_input,
+                                .divides = true,
                                 .in_place = 0b11};
 const OpDef kLayerNormGradScale{.name = "LayerNormGradScale",
                                 .infer = layer_norm_grad::infer_scale,

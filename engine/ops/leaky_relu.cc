@@ -12,8 +12,7 @@ namespace tinytl {
 namespace {
 
 void forward(const Node& node, const KernelArgs& t) {
-  const float alpha = node.attributes.number("alpha");
-  map_unary(t, [alpha](float x) { return x > 0.0f ? x : x * alpha; });
+  map_unary(t, TT_LEAKY_RELU, node.attributes.number("alpha"));
 }
 
 void vjp(GradBuilder& grad) {
@@ -28,7 +27,11 @@ void vjp(GradBuilder& grad) {
 
 }  // namespace
 
-const OpDef kLeakyRelu{
-    .name = "LeakyRelu", .infer = infer_unary, .forward = forward, .vjp = vjp, .in_place = 1};
+const OpDef kLeakyRelu{.name = "LeakyRelu",
+                       .infer = infer_unary,
+                       .forward = forward,
+                       .vjp = vjp,
+                       .divides = true,
+                       .in_place = 1};
 
 }  // namespace tinytl

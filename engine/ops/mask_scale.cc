@@ -19,12 +19,10 @@ OutputTypes infer(const Node& node, InputTypes in) {
 }
 
 void forward(const Node& node, const KernelArgs& t) {
-  const float factor[2] = {node.attributes.number("clear"), node.attributes.number("set")};
-  const float* x = t.f32(kX);
-  const uint8_t* mask = t.bits(kMask);
-  float* y = t.out_f32();
-  const int64_t n = t.out_type().elements();
-  for (int64_t i = 0; i < n; ++i) y[i] = x[i] * factor[mask[i / 8] >> (i % 8) & 1];
+  const Share share = t.share(t.out_type().elements(), 64);
+  t.kernels().mask_scale(t.f32(kX) + share.begin, t.bits(kMask) + share.begin / 8, share.size(),
+                         node.attributes.number("set"), node.attributes.number("clear"),
+                         t.out_f32() + share.begin);
 }
 
 void vjp(GradBuilder& grad) {
@@ -35,7 +33,11 @@ void vjp(GradBuilder& grad) {
 
 }  // namespace
 
-const OpDef kMaskScale{
-    .name = "MaskScale", .infer = infer, .forward = forward, .vjp = vjp, .in_place = 1};
+const OpDef kMaskScale{.name = "MaskScale",
+                       .infer = infer,
+                       .forward = forward,
+                       .vjp = vjp,
+                       .divides = true,
+                       .in_place = 1};
 
 }  // namespace tinytl

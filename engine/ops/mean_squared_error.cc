@@ -43,16 +43,20 @@ OutputTypes infer_grad(const Node& node, InputTypes in) {
 void backward(const Node&, const KernelArgs& t) {
   const int64_t count = t.type(kY).elements();
   const float scale = 2.0f * t.f32(kDLoss)[0] / static_cast<float>(count);
-  for (int64_t i = 0; i < count; ++i) {
-    t.out_f32()[i] = (t.f32(kY)[i] - t.f32(kTarget)[i]) * scale;
-  }
+  const float *y = t.f32(kY), *target = t.f32(kTarget);
+  float* dy = t.out_f32();
+  const Share share = t.share(count, 64);
+  for (int64_t i = share.begin; i < share.end; ++i) dy[i] = (y[i] - target[i]) * scale;
 }
 
 }  // namespace
 
 const OpDef kMeanSquaredError{
     .name = "MeanSquaredError", .infer = infer, .forward = forward, .vjp = vjp};
-const OpDef kMeanSquaredErrorGrad{
-    .name = "MeanSquaredErrorGrad", .infer = infer_grad, .forward = backward, .in_place = 0b11};
+const OpDef kMeanSquaredErrorGrad{.name = "MeanSquaredErrorGrad",
+                                  .infer = infer_grad,
+                                  .forward = backward,
+                                  .divides = true,
+                                  .in_place = 0b11};
 
 }  // namespace tinytl

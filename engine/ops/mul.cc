@@ -8,9 +8,7 @@ namespace {
 
 enum { kX, kY };
 
-void forward(const Node&, const KernelArgs& t) {
-  apply_broadcast(t, [](float x, float y) { return x * y; });
-}
+void forward(const Node&, const KernelArgs& t) { apply_broadcast(t, TT_MUL); }
 
 void vjp(GradBuilder& grad) {
   const ValueId x = grad.node().input(kX), y = grad.node().input(kY);
@@ -20,7 +18,11 @@ void vjp(GradBuilder& grad) {
 
 }  // namespace
 
-const OpDef kMul{
-    .name = "Mul", .infer = infer_broadcast, .forward = forward, .vjp = vjp, .in_place = 0b11};
+const OpDef kMul{.name = "Mul",
+                 .infer = infer_broadcast,
+                 .forward = forward,
+                 .vjp = vjp,
+                 .divides = true,
+                 .in_place = 0b11};
 
 }  // namespace tinytl

@@ -6,9 +6,7 @@
 namespace tinytl {
 namespace {
 
-void forward(const Node&, const KernelArgs& t) {
-  map_unary(t, [](float x) { return -x; });
-}
+void forward(const Node&, const KernelArgs& t) { map_unary(t, TT_LINEAR, -1.0f, -0.0f); }
 
 void vjp(GradBuilder& grad) {
   if (grad.wants(0)) grad.set(0, grad.emit(kNeg, {grad.dy()}));
@@ -16,7 +14,11 @@ void vjp(GradBuilder& grad) {
 
 }  // namespace
 
-const OpDef kNeg{
-    .name = "Neg", .infer = infer_unary, .forward = forward, .vjp = vjp, .in_place = 1};
+const OpDef kNeg{.name = "Neg",
+                 .infer = infer_unary,
+                 .forward = forward,
+                 .vjp = vjp,
+                 .divides = true,
+                 .in_place = 1};
 
 }  // namespace tinytl

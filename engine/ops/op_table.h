@@ -96,6 +96,8 @@
   /* updates */                       \
   X(kSgdUpdate)                       \
   X(kAdamUpdate)                      \
+  X(kWeightSgdUpdate)                 \
+  X(kWeightAdamUpdate)                \
   X(kAccumulate)                      \
   X(kClear)                           \
   X(kGradientScale)

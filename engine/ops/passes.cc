@@ -59,7 +59,7 @@ void verify(const Graph& graph) {
   for (size_t v = 0; v < graph.values().size(); ++v) {
     const Value& value = graph.values()[v];
     written[v] = value.role != Role::kActivation;
-    TT_ASSERT((value.producer == kNoNode) == (value.role != Role::kActivation));
+    if (value.producer != kNoNode) TT_ASSERT(value.role == Role::kActivation);
     if (value.data != nullptr) TT_ASSERT(value.data->type() == value.type);
     for (const int64_t d : value.type.shape) TT_ASSERT(d > 0);
   }

@@ -41,9 +41,16 @@ void vjp(GradBuilder& grad) {
 
 }  // namespace
 
-const OpDef kPow{
-    .name = "Pow", .infer = infer_unary, .forward = forward, .vjp = vjp, .in_place = 1};
-const OpDef kPowGrad{
-    .name = "PowGrad", .infer = infer_unary_grad, .forward = backward, .in_place = 0b11};
+const OpDef kPow{.name = "Pow",
+                 .infer = infer_unary,
+                 .forward = forward,
+                 .vjp = vjp,
+                 .divides = true,
+                 .in_place = 1};
+const OpDef kPowGrad{.name = "PowGrad",
+                     .infer = infer_unary_grad,
+                     .forward = backward,
+                     .divides = true,
+                     .in_place = 0b11};
 
 }  // namespace tinytl

@@ -44,9 +44,10 @@ inline size_t product_scratch(tt_gemm g, const TensorType& w, const tt_kernels& 
   return kernels.gemm_scratch_bytes(&g);
 }
 
-// The block of c that one part computes: whole tiles of it, along the longer side.
+// The block of c that one part computes, along the longer side.
 inline tt_gemm part_of(const KernelArgs& t, tt_gemm g) {
-  constexpr int64_t kRowGrain = 24, kColumnGrain = 64;  // whole tiles of every vector length
+  // Whole tiles, and whole vectors of every length: few columns divide more evenly than in tiles.
+  constexpr int64_t kRowGrain = 24, kColumnGrain = 16;
   if (g.m >= g.n) {
     const Share rows = t.share(g.m, kRowGrain);
     g.m = static_cast<int32_t>(rows.size());

@@ -22,8 +22,12 @@ const OpDef kReciprocal{.name = "Reciprocal",
                         .infer = infer_unary,
                         .forward = forward,
                         .vjp = vjp_from_output<kReciprocalGrad>,
+                        .divides = true,
                         .in_place = 1};
-const OpDef kReciprocalGrad{
-    .name = "ReciprocalGrad", .infer = infer_unary_grad, .forward = backward, .in_place = 0b11};
+const OpDef kReciprocalGrad{.name = "ReciprocalGrad",
+                            .infer = infer_unary_grad,
+                            .forward = backward,
+                            .divides = true,
+                            .in_place = 0b11};
 
 }  // namespace tinytl

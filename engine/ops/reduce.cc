@@ -39,23 +39,24 @@ OutputTypes infer(const Node& node, InputTypes in) {
   return {y};
 }
 
-// One run of neighbouring dimensions, as in a mean over height and width.
-void reduce_run(const KernelArgs& t, const AxisView& view) {
-  const float* x = t.f32(0);
-  float* y = t.out_f32();
-  for (int64_t o = 0; o < view.outer; ++o, x += view.size * view.inner, y += view.inner) {
+// y = factor times the sum. One run of neighbouring dimensions, as in a mean over height and width.
+void reduce_run(const KernelArgs& t, const AxisView& view, float factor) {
+  const Share share = t.share(view.outer);
+  float* y = t.out_f32() + share.begin * view.inner;
+  for (int64_t o = share.begin; o < share.end; ++o, y += view.inner) {
+    const float* x = t.f32(0) + o * view.size * view.inner;
     if (view.inner > 1) {
       t.kernels().sum_rows(x, view.size, view.inner, view.inner, y);
+      t.kernels().map(TT_LINEAR, y, view.inner, factor, -0.0f, y);
     } else {
-      double sum = 0;
-      for (int64_t i = 0; i < view.size; ++i) sum += static_cast<double>(x[i]);
-      y[0] = static_cast<float>(sum);
+      y[0] = factor * t.kernels().reduce(TT_SUM, x, view.size, 0.0f);
     }
   }
 }
 
 // Any other set of dimensions: every element is added to the one it falls on.
-void reduce_any(const Node& node, const KernelArgs& t) {
+void reduce_any(const Node& node, const KernelArgs& t, float factor) {
+  if (!t.is_first_part()) return;
   const Shape& shape = t.type(0).shape;
   const auto axes = node.attributes.integers("axes");
   Strides stride{};
@@ -69,17 +70,18 @@ void reduce_any(const Node& node, const KernelArgs& t) {
   float* y = t.out_f32();
   std::fill(y, y + running, 0.0f);
   for_each_strided(shape, 0, stride, [&](int64_t i, int64_t to) { y[to] += x[i]; });
+  t.kernels().map(TT_LINEAR, y, running, factor, -0.0f, y);
 }
 
-void reduce(const Node& node, const KernelArgs& t) {
+void reduce(const Node& node, const KernelArgs& t, float factor) {
   const auto axes = node.attributes.integers("axes");
   const bool is_run =
       axes.empty() || axes.back() - axes.front() + 1 == static_cast<int64_t>(axes.size());
   if (is_run) {
     const size_t first = axes.empty() ? 0 : static_cast<size_t>(axes.front());
-    reduce_run(t, axes_view(t.type(0).shape, first, first + axes.size()));
+    reduce_run(t, axes_view(t.type(0).shape, first, first + axes.size()), factor);
   } else {
-    reduce_any(node, t);
+    reduce_any(node, t, factor);
   }
 }
 
@@ -87,11 +89,10 @@ float mean_factor(int64_t from, int64_t to) {
   return static_cast<float>(static_cast<double>(to) / static_cast<double>(from));
 }
 
+void sum(const Node& node, const KernelArgs& t) { reduce(node, t, 1.0f); }
+
 void mean(const Node& node, const KernelArgs& t) {
-  reduce(node, t);
-  const int64_t n = t.out_type().elements();
-  const float factor = mean_factor(t.type(0).elements(), n);
-  for (int64_t i = 0; i < n; ++i) t.out_f32()[i] *= factor;
+  reduce(node, t, mean_factor(t.type(0).elements(), t.out_type().elements()));
 }
 
 void spread(GradBuilder& grad, ValueId dy) {
@@ -114,7 +115,9 @@ void mean_vjp(GradBuilder& grad) {
 
 }  // namespace
 
-const OpDef kReduceSum{.name = "ReduceSum", .infer = infer, .forward = reduce, .vjp = sum_vjp};
-const OpDef kReduceMean{.name = "ReduceMean", .infer = infer, .forward = mean, .vjp = mean_vjp};
+const OpDef kReduceSum{
+    .name = "ReduceSum", .infer = infer, .forward = sum, .vjp = sum_vjp, .divides = true};
+const OpDef kReduceMean{
+    .name = "ReduceMean", .infer = infer, .forward = mean, .vjp = mean_vjp, .divides = true};
 
 }  // namespace tinytl

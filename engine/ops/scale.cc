@@ -7,11 +7,7 @@ namespace tinytl {
 namespace {
 
 void forward(const Node& node, const KernelArgs& t) {
-  const float factor = node.attributes.number("factor");
-  const float* x = t.f32(0);
-  float* y = t.out_f32();
-  const int64_t n = t.out_type().elements();
-  for (int64_t i = 0; i < n; ++i) y[i] = x[i] * factor;
+  map_unary(t, TT_LINEAR, node.attributes.number("factor"), -0.0f);
 }
 
 void vjp(GradBuilder& grad) {
@@ -20,7 +16,11 @@ void vjp(GradBuilder& grad) {
 
 }  // namespace
 
-const OpDef kScale{
-    .name = "Scale", .infer = infer_unary, .forward = forward, .vjp = vjp, .in_place = 1};
+const OpDef kScale{.name = "Scale",
+                   .infer = infer_unary,
+                   .forward = forward,
+                   .vjp = vjp,
+                   .divides = true,
+                   .in_place = 1};
 
 }  // namespace tinytl

@@ -2,21 +2,15 @@
 //
 // Gradient: dx = dy y (1 - y). Saves y only: the next layer often keeps it anyway.
 
-#include <cmath>
-
 #include "engine/ops/op_table.h"
 #include "engine/ops/unary.h"
 
 namespace tinytl {
 namespace {
 
-void forward(const Node&, const KernelArgs& t) {
-  map_unary(t, [](float x) { return 1.0f / (1.0f + std::exp(-x)); });
-}
+void forward(const Node&, const KernelArgs& t) { map_unary(t, TT_SIGMOID); }
 
-void backward(const Node&, const KernelArgs& t) {
-  map_unary_grad(t, [](float dy, float y) { return dy * y * (1.0f - y); });
-}
+void backward(const Node&, const KernelArgs& t) { map_unary_grad(t, TT_SIGMOID); }
 
 }  // namespace
 
@@ -24,8 +18,12 @@ const OpDef kSigmoid{.name = "Sigmoid",
                      .infer = infer_unary,
                      .forward = forward,
                      .vjp = vjp_from_output<kSigmoidGrad>,
+                     .divides = true,
                      .in_place = 1};
-const OpDef kSigmoidGrad{
-    .name = "SigmoidGrad", .infer = infer_unary_grad, .forward = backward, .in_place = 0b11};
+const OpDef kSigmoidGrad{.name = "SigmoidGrad",
+                         .infer = infer_unary_grad,
+                         .forward = backward,
+                         .divides = true,
+                         .in_place = 0b11};
 
 }  // namespace tinytl

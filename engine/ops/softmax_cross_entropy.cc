@@ -4,7 +4,6 @@
 // Gradient: dz = dloss (softmax(z) - t) / N, recomputed from the logits, so nothing else is saved.
 // Szegedy et al., Rethinking the Inception Architecture, CVPR 2016 (label smoothing).
 
-#include <algorithm>
 #include <cmath>
 
 #include "engine/ops/op_helpers.h"
@@ -33,15 +32,10 @@ void forward(const Node& node, const KernelArgs& t) {
   double loss = 0;
   for (int64_t n = 0; n < batch; ++n) {
     const float* z = t.f32(kLogits) + n * classes;
-    const float top = *std::max_element(z, z + classes);
-    double sum = 0, total = 0;
-    for (int64_t c = 0; c < classes; ++c) {
-      sum += std::exp(z[c] - top);
-      total += z[c] - top;
-    }
-    const double target = (1.0 - smoothing) * (z[t.i32(kLabels)[n]] - top) +
-                          smoothing * total / static_cast<double>(classes);
-    loss += std::log(sum) - target;
+    const float top = t.kernels().reduce(TT_MAX, z, classes, 0.0f);
+    const double sum = t.kernels().reduce(TT_SUM_EXP, z, classes, top);
+    const double mean = t.kernels().reduce(TT_SUM, z, classes, top) / static_cast<double>(classes);
+    loss += std::log(sum) - (1.0 - smoothing) * (z[t.i32(kLabels)[n]] - top) - smoothing * mean;
   }
   t.out_f32()[0] = static_cast<float>(loss / static_cast<double>(batch));
 }
@@ -66,16 +60,11 @@ void backward(const Node& node, const KernelArgs& t) {
   const int64_t batch = t.type(kLogits).dim(0), classes = t.type(kLogits).dim(1);
   const float scale = t.f32(kDLoss)[0] / static_cast<float>(batch);
   const float off = smoothing / static_cast<float>(classes);
-  for (int64_t n = 0; n < batch; ++n) {
-    const float* z = t.f32(kLogits) + n * classes;
+  const Share share = t.share(batch);
+  for (int64_t n = share.begin; n < share.end; ++n) {
     float* dz = t.out_f32() + n * classes;
-    const float top = *std::max_element(z, z + classes);
-    float sum = 0;
-    for (int64_t c = 0; c < classes; ++c) {
-      dz[c] = std::exp(z[c] - top);
-      sum += dz[c];
-    }
-    for (int64_t c = 0; c < classes; ++c) dz[c] = (dz[c] / sum - off) * scale;
+    t.kernels().softmax(t.f32(kLogits) + n * classes, classes, 1, 0, dz);
+    t.kernels().map(TT_LINEAR, dz, classes, scale, -off, dz);
     dz[t.i32(kLabels)[n]] -= (1.0f - smoothing) * scale;
   }
 }
@@ -84,7 +73,10 @@ void backward(const Node& node, const KernelArgs& t) {
 
 const OpDef kSoftmaxCrossEntropy{
     .name = "SoftmaxCrossEntropy", .infer = infer, .forward = forward, .vjp = vjp};
-const OpDef kSoftmaxCrossEntropyGrad{
-    .name = "SoftmaxCrossEntropyGrad", .infer = infer_grad, .forward = backward, .in_place = 1};
+const OpDef kSoftmaxCrossEntropyGrad{.name = "SoftmaxCrossEntropyGrad",
+                                     .infer = infer_grad,
+                                     .forward = backward,
+                                     .divides = true,
+                                     .in_place = 1};
 
 }  // namespace tinytl

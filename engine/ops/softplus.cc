@@ -4,7 +4,6 @@
 // overflows and small results keep their digits.
 
 #include <algorithm>
-#include <cmath>
 
 #include "engine/ops/op_table.h"
 #include "engine/ops/unary.h"
@@ -12,13 +11,9 @@
 namespace tinytl {
 namespace {
 
-void forward(const Node&, const KernelArgs& t) {
-  map_unary(t, [](float x) { return std::max(x, 0.0f) + std::log1p(std::exp(-std::abs(x))); });
-}
+void forward(const Node&, const KernelArgs& t) { map_unary(t, TT_SOFTPLUS); }
 
-void backward(const Node&, const KernelArgs& t) {
-  map_unary_grad(t, [](float dy, float y) { return -dy * std::expm1(-y); });
-}
+void backward(const Node&, const KernelArgs& t) { map_unary_grad(t, TT_SOFTPLUS); }
 
 }  // namespace
 
@@ -26,8 +21,12 @@ const OpDef kSoftplus{.name = "Softplus",
                       .infer = infer_unary,
                       .forward = forward,
                       .vjp = vjp_from_output<kSoftplusGrad>,
+                      .divides = true,
                       .in_place = 1};
-const OpDef kSoftplusGrad{
-    .name = "SoftplusGrad", .infer = infer_unary_grad, .forward = backward, .in_place = 0b11};
+const OpDef kSoftplusGrad{.name = "SoftplusGrad",
+                          .infer = infer_unary_grad,
+                          .forward = backward,
+                          .divides = true,
+                          .in_place = 0b11};
 
 }  // namespace tinytl

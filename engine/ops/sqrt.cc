@@ -22,8 +22,12 @@ const OpDef kSqrt{.name = "Sqrt",
                   .infer = infer_unary,
                   .forward = forward,
                   .vjp = vjp_from_output<kSqrtGrad>,
+                  .divides = true,
                   .in_place = 1};
-const OpDef kSqrtGrad{
-    .name = "SqrtGrad", .infer = infer_unary_grad, .forward = backward, .in_place = 0b11};
+const OpDef kSqrtGrad{.name = "SqrtGrad",
+                      .infer = infer_unary_grad,
+                      .forward = backward,
+                      .divides = true,
+                      .in_place = 0b11};
 
 }  // namespace tinytl

@@ -8,9 +8,7 @@ namespace {
 
 enum { kX, kY };
 
-void forward(const Node&, const KernelArgs& t) {
-  apply_broadcast(t, [](float x, float y) { return x - y; });
-}
+void forward(const Node&, const KernelArgs& t) { apply_broadcast(t, TT_SUB); }
 
 void vjp(GradBuilder& grad) {
   if (grad.wants(kX)) grad.set_reduced(kX, grad.dy());
@@ -21,7 +19,11 @@ void vjp(GradBuilder& grad) {
 
 }  // namespace
 
-const OpDef kSub{
-    .name = "Sub", .infer = infer_broadcast, .forward = forward, .vjp = vjp, .in_place = 0b11};
+const OpDef kSub{.name = "Sub",
+                 .infer = infer_broadcast,
+                 .forward = forward,
+                 .vjp = vjp,
+                 .divides = true,
+                 .in_place = 0b11};
 
 }  // namespace tinytl

@@ -22,6 +22,9 @@ namespace {
 
 enum { kP, kG, kRate, kGradScale };
 
+// This part of the elements of input 0.
+Share share_of(const KernelArgs& t) { return t.share(t.type(0).elements(), 64); }
+
 OutputTypes infer_sgd(const Node& node, InputTypes in) {
   check(in.size() == 4 || in.size() == 5, node, in, "takes p, g, rate, scale and a velocity");
   check(in[kP] == in[kG], node, in, "parameter and gradient differ in shape");
@@ -30,11 +33,12 @@ OutputTypes infer_sgd(const Node& node, InputTypes in) {
 
 void sgd(const Node& node, const KernelArgs& t) {
   enum { kVelocity = 4 };
-  t.kernels().sgd(
-      t.mutable_f32(kP), t.f32(kG), t.inputs() > kVelocity ? t.mutable_f32(kVelocity) : nullptr,
-      t.type(kP).elements(), *t.f32(kRate), *t.f32(kGradScale), node.attributes.number("momentum"),
-      static_cast<int32_t>(node.attributes.integer("nesterov")),
-      node.attributes.number("weight_decay"));
+  const Share s = share_of(t);
+  float* velocity = t.inputs() > kVelocity ? t.mutable_f32(kVelocity) + s.begin : nullptr;
+  t.kernels().sgd(t.mutable_f32(kP) + s.begin, t.f32(kG) + s.begin, velocity, s.size(),
+                  *t.f32(kRate), *t.f32(kGradScale), node.attributes.number("momentum"),
+                  static_cast<int32_t>(node.attributes.integer("nesterov")),
+                  node.attributes.number("weight_decay"));
 }
 
 OutputTypes infer_adam(const Node& node, InputTypes in) {
@@ -46,8 +50,9 @@ OutputTypes infer_adam(const Node& node, InputTypes in) {
 void adam(const Node& node, const KernelArgs& t) {
   enum { kM = 4, kV, kCorrection };
   const float* correction = t.f32(kCorrection);
-  t.kernels().adam(t.mutable_f32(kP), t.f32(kG), t.mutable_f32(kM), t.mutable_f32(kV),
-                   t.type(kP).elements(), *t.f32(kRate), *t.f32(kGradScale),
+  const Share s = share_of(t);
+  t.kernels().adam(t.mutable_f32(kP) + s.begin, t.f32(kG) + s.begin, t.mutable_f32(kM) + s.begin,
+                   t.mutable_f32(kV) + s.begin, s.size(), *t.f32(kRate), *t.f32(kGradScale),
                    node.attributes.number("beta1"), node.attributes.number("beta2"),
                    node.attributes.number("epsilon"), correction[0], correction[1],
                    static_cast<int32_t>(node.attributes.integer("decoupled")),
@@ -60,9 +65,9 @@ OutputTypes infer_accumulate(const Node& node, InputTypes in) {
 }
 
 void accumulate(const Node& node, const KernelArgs& t) {
-  const float factor = node.attributes.number("factor");
-  const int64_t n = t.type(0).elements();
-  for (int64_t i = 0; i < n; ++i) t.mutable_f32(0)[i] += factor * t.f32(1)[i];
+  const Share s = share_of(t);
+  t.kernels().add_scaled(t.f32(1) + s.begin, node.attributes.number("factor"), s.size(),
+                         t.mutable_f32(0) + s.begin);
 }
 
 OutputTypes infer_clear(const Node& node, InputTypes in) {
@@ -71,7 +76,8 @@ OutputTypes infer_clear(const Node& node, InputTypes in) {
 }
 
 void clear(const Node&, const KernelArgs& t) {
-  std::fill_n(t.mutable_f32(0), t.type(0).elements(), 0.0f);
+  const Share s = share_of(t);
+  std::fill_n(t.mutable_f32(0) + s.begin, s.size(), 0.0f);
 }
 
 OutputTypes infer_scalar(const Node&, InputTypes) { return {{DType::kF32, {1}}}; }
@@ -79,8 +85,7 @@ OutputTypes infer_scalar(const Node&, InputTypes) { return {{DType::kF32, {1}}};
 void gradient_scale(const Node& node, const KernelArgs& t) {
   double sum = 0;
   for (size_t i = 0; i < t.inputs(); ++i) {
-    const int64_t n = t.type(i).elements();
-    for (int64_t j = 0; j < n; ++j) sum += double(t.f32(i)[j]) * double(t.f32(i)[j]);
+    sum += double{t.kernels().reduce(TT_SUM_SQUARES, t.f32(i), t.type(i).elements(), 0.0f)};
   }
   // PyTorch's clip_grad_norm_ divides by |g| + 1e-6.
   const double scale = node.attributes.number("max_norm") / (std::sqrt(sum) + 1e-6);
@@ -89,12 +94,20 @@ void gradient_scale(const Node& node, const KernelArgs& t) {
 
 }  // namespace
 
-const OpDef kSgdUpdate{.name = "SgdUpdate", .infer = infer_sgd, .forward = sgd, .mutates = 0b10001};
-const OpDef kAdamUpdate{
-    .name = "AdamUpdate", .infer = infer_adam, .forward = adam, .mutates = 0b110001};
-const OpDef kAccumulate{
-    .name = "Accumulate", .infer = infer_accumulate, .forward = accumulate, .mutates = 1};
-const OpDef kClear{.name = "Clear", .infer = infer_clear, .forward = clear, .mutates = 1};
+const OpDef kSgdUpdate{
+    .name = "SgdUpdate", .infer = infer_sgd, .forward = sgd, .divides = true, .mutates = 0b10001};
+const OpDef kAdamUpdate{.name = "AdamUpdate",
+                        .infer = infer_adam,
+                        .forward = adam,
+                        .divides = true,
+                        .mutates = 0b110001};
+const OpDef kAccumulate{.name = "Accumulate",
+                        .infer = infer_accumulate,
+                        .forward = accumulate,
+                        .divides = true,
+                        .mutates = 1};
+const OpDef kClear{
+    .name = "Clear", .infer = infer_clear, .forward = clear, .divides = true, .mutates = 1};
 const OpDef kGradientScale{
     .name = "GradientScale", .infer = infer_scalar, .forward = gradient_scale};
 
