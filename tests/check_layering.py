@@ -12,6 +12,8 @@ ENGINE = {  # engine/ has layers of its own
     "engine/schedule": ["engine/graph", "engine/kernels", "engine/ops", "engine/memory"],
     "engine/onnx": ["engine/graph", "engine/kernels", "engine/ops"],
     "engine/runtime": ["engine/graph", "engine/kernels", "engine/ops", "engine/memory", "engine/schedule"],
+    "engine/xnnpack": ["engine/graph", "engine/kernels", "engine/ops", "engine/memory", "engine/schedule",
+                       "engine/runtime"],
 }
 ALL_ENGINE = list(ENGINE)
 ALLOWED = ENGINE | {

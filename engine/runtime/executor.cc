@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "engine/schedule/parts.h"
+
 namespace tinytl {
 namespace {
 
@@ -13,13 +15,16 @@ const tt_kernels* kernels_of(const ExecutorOptions& options) {
 }  // namespace
 
 Executor::Executor(Graph graph, ExecutorOptions options)
-    : Executor(compile(std::move(graph), *kernels_of(options)), options) {}
+    : Executor(compile(std::move(graph), *kernels_of(options),
+                       {.threads = options.threads == nullptr ? 1 : options.threads->count()}),
+               options) {}
 
 Executor::Executor(Program program, ExecutorOptions options)
     : program_(std::move(program)),
       kernels_(kernels_of(options)),
       arena_(options.arena != nullptr ? options.arena
-                                      : std::make_shared<Arena>(program_->plan.arena_bytes)) {
+                                      : std::make_shared<Arena>(program_->plan.arena_bytes)),
+      threads_(options.threads != nullptr ? options.threads : std::make_shared<ThreadPool>(1)) {
   TT_ASSERT(arena_->bytes() >= program_->plan.arena_bytes);
   give_state_storage();
   resolve_values();
@@ -67,35 +72,55 @@ std::span<const Operand> Executor::operands_of(std::span<const ValueId> ids) {
   return {begin, ids.size()};
 }
 
+// An instruction and its parts; the tables must have room for them.
+Executor::Instruction Executor::instruction_of(NodeId id) {
+  const Node& node = graph().node(id);
+  const auto in = operands_of(node.inputs), out = operands_of(node.outputs);
+  const auto buffer = program_->buffers.of_scratch[index(id)];
+  std::byte* const scratch = buffer.has_value() ? buffer_address(*buffer) : nullptr;
+  Instruction instruction{.node = {.name = "",
+                                   .op = node.op,
+                                   .inputs = {},
+                                   .outputs = {},
+                                   .attributes = node.attributes,
+                                   .phase = node.phase},
+                          .args = {kernels_, in, out, scratch},
+                          .parts = {}};
+  const int parts = parts_of(graph(), node, program_->schedule.threads);
+  if (parts == 1) return instruction;
+  const size_t all = buffer.has_value() ? program_->buffers.lifetimes[*buffer].bytes : 0;
+  const size_t stride = all / static_cast<size_t>(parts);
+  const size_t first = parts_.size();
+  TT_ASSERT(first + static_cast<size_t>(parts) <= parts_.capacity());
+  for (int i = 0; i < parts; ++i) {
+    std::byte* const own = scratch == nullptr ? nullptr : scratch + static_cast<size_t>(i) * stride;
+    parts_.emplace_back(kernels_, in, out, own, Part{i, parts});
+  }
+  instruction.parts = std::span(parts_).subspan(first);
+  return instruction;
+}
+
 void Executor::resolve_nodes() {
   const Schedule& schedule = program_->schedule;
-  const Buffers& buffers = program_->buffers;
-  const auto runs = [&](NodeId id) { return !buffers.elided[index(id)]; };
-  size_t operands = 0, count = 0;
+  const auto runs = [&](NodeId id) { return !program_->buffers.elided[index(id)]; };
+  size_t operands = 0, parts = 0, count = 0;
   for (const NodeId id : schedule.order) {
     if (!runs(id)) continue;
+    const Node& node = graph().node(id);
     ++count;
-    operands += graph().node(id).inputs.size() + graph().node(id).outputs.size();
+    operands += node.inputs.size() + node.outputs.size();
+    parts += static_cast<size_t>(parts_of(graph(), node, schedule.threads));
   }
   operands_.reserve(operands);
+  parts_.reserve(schedule.threads > 1 ? parts : 0);
   instructions_.reserve(count);
   instruction_nodes_.reserve(count);
   for (size_t step = 0; step < schedule.order.size(); ++step) {
     if (step == schedule.first_update) first_update_ = instructions_.size();
     const NodeId id = schedule.order[step];
     if (!runs(id)) continue;
-    const Node& node = graph().node(id);
     instruction_nodes_.push_back(id);
-    const auto in = operands_of(node.inputs), out = operands_of(node.outputs);
-    const auto scratch = buffers.of_scratch[index(id)];
-    instructions_.push_back(
-        {.node = {.name = "",
-                  .op = node.op,
-                  .inputs = {},
-                  .outputs = {},
-                  .attributes = node.attributes,
-                  .phase = node.phase},
-         .args = {kernels_, in, out, scratch.has_value() ? buffer_address(*scratch) : nullptr}});
+    instructions_.push_back(instruction_of(id));
   }
   if (schedule.first_update == schedule.order.size()) first_update_ = instructions_.size();
 }
@@ -120,7 +145,14 @@ void Executor::step_timed(bool apply_updates, std::span<double> seconds) noexcep
 
 void Executor::run(const Instruction& instruction) noexcept {
   if (instruction.kernel != nullptr) return instruction.kernel->run(instruction.args);
-  instruction.node.op->forward(instruction.node, instruction.args);
+  if (instruction.parts.empty()) {
+    return instruction.node.op->forward(instruction.node, instruction.args);
+  }
+  const auto run_part = [](const void* context, int part) {
+    const auto& i = *static_cast<const Instruction*>(context);
+    i.node.op->forward(i.node, i.parts[static_cast<size_t>(part)]);
+  };
+  threads_->run(static_cast<int>(instruction.parts.size()), run_part, &instruction);
 }
 
 void Executor::replace(NodeId node, std::unique_ptr<LayerKernel> kernel) {

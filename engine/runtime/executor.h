@@ -9,6 +9,7 @@
 
 #include "engine/runtime/arena.h"
 #include "engine/runtime/program.h"
+#include "engine/runtime/thread_pool.h"
 
 namespace tinytl {
 
@@ -16,13 +17,17 @@ struct ExecutorOptions {
   const tt_kernels* kernels = nullptr;  // the best for this processor unless given
   // Shared with other executors that never run at the same time; its own unless given.
   std::shared_ptr<Arena> arena = nullptr;
+  // Computes the parts of nodes that the program was compiled to divide (ScheduleOptions::threads),
+  // shared with other executors as the arena is; null: this thread does. Any number of threads
+  // gives the same bits.
+  std::shared_ptr<ThreadPool> threads = nullptr;
 };
 
 // Computes a node in the place of its operator's kernel: a layer of another library.
 class LayerKernel {
  public:
   virtual ~LayerKernel() = default;
-  // As OpDef::forward: allocates nothing, cannot fail.
+  // As OpDef::forward: allocates nothing, cannot fail. Called once for the whole node.
   virtual void run(const KernelArgs& args) noexcept = 0;
 };
 
@@ -32,7 +37,7 @@ class Executor {
   // zero-filled storage. Parameters are used where they are, and shared with every other executor
   // whose graph shares them.
   Executor(Program program, ExecutorOptions options = {});
-  // Compiles first.
+  // Compiles first, for the threads given.
   explicit Executor(Graph graph, ExecutorOptions options = {});
   Executor(Executor&&) = default;  // a copy would run on the tables of the original
   Executor& operator=(Executor&&) = default;
@@ -62,14 +67,16 @@ class Executor {
     return *program_;
   }
   const Arena& arena() const { return *arena_; }
+  ThreadPool& threads() const { return *threads_; }
 
  private:
   struct Instruction {
-    Node node;  // without its name and values
-    KernelArgs args;
-    LayerKernel* kernel = nullptr;  // instead of the operator's
+    Node node;                          // without its name and values
+    KernelArgs args;                    // of the whole
+    std::span<const KernelArgs> parts;  // where there are several
+    LayerKernel* kernel = nullptr;      // instead of the operator's
   };
-  static void run(const Instruction& instruction) noexcept;
+  void run(const Instruction& instruction) noexcept;
   struct Less {
     bool operator()(const TensorType& a, const TensorType& b) const {
       return std::tie(a.dtype, a.shape) < std::tie(b.dtype, b.shape);
@@ -81,14 +88,17 @@ class Executor {
   void resolve_values();
   void resolve_nodes();
   std::span<const Operand> operands_of(std::span<const ValueId> ids);
+  Instruction instruction_of(NodeId id);
 
   std::optional<Program> program_;
   const tt_kernels* kernels_;
   std::shared_ptr<Arena> arena_;
+  std::shared_ptr<ThreadPool> threads_;
   std::vector<std::shared_ptr<Tensor>> tensors_;  // keeps them alive
   std::set<TensorType, Less> types_;              // each once: many values have the same
   std::vector<Operand> values_;                   // by id
   std::vector<Operand> operands_;                 // of the instructions, one after the other
+  std::vector<KernelArgs> parts_;                 // likewise
   std::vector<Instruction> instructions_;
   std::vector<NodeId> instruction_nodes_;
   std::vector<std::unique_ptr<LayerKernel>> layer_kernels_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/ops/passes.h"
+#include "engine/schedule/fuse_layers.h"
 
 namespace tinytl {
 namespace {
@@ -12,6 +13,13 @@ void place(Program& program, Buffers buffers, const ScheduleOptions& options) {
   program.buffers = std::move(buffers);
 }
 
+Room room_in(const Buffers& buffers, const Schedule& schedule) {
+  Room room;
+  room.live = live_bytes_by_step(buffers.lifetimes, 64, schedule.order.size());
+  for (const size_t bytes : room.live) room.most = std::max(room.most, bytes);
+  return room;
+}
+
 // All that may work in place does; then, at steps with room below the same peak, what is faster out
 // of place works so, unless that cannot be placed as well.
 void assign_and_place(Program& program, const tt_kernels& kernels, const ScheduleOptions& options) {
@@ -19,9 +27,12 @@ void assign_and_place(Program& program, const tt_kernels& kernels, const Schedul
     return assign_buffers(program.graph, program.schedule, kernels, options.share, room);
   };
   Buffers in_place = assign(nullptr);
-  Room room;
-  room.live = live_bytes_by_step(in_place.lifetimes, 64, program.schedule.order.size());
-  for (const size_t bytes : room.live) room.most = std::max(room.most, bytes);
+  Room room = room_in(in_place, program.schedule);
+  if (options.fuse) {
+    fuse_layers(program.graph, program.schedule, &room);
+    in_place = assign(nullptr);
+    room = room_in(in_place, program.schedule);
+  }
   place(program, assign(&room), options);
   if (program.plan.arena_bytes == room.most) return;
   Buffers faster = std::move(program.buffers);

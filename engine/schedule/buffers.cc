@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/schedule/parts.h"
 #include "engine/schedule/schedule.h"
 
 namespace tinytl {
@@ -123,8 +124,8 @@ class Assignment {
   void place_outputs(NodeId id, int step) {
     const Node& node = graph_.node(id);
     const std::vector<TensorType> types = types_of(graph_, node.inputs);
-    size_t scratch = 0;
-    if (node.op->scratch_bytes != nullptr) scratch = node.op->scratch_bytes(node, types, kernels_);
+    const int parts = parts_of(graph_, node, schedule_.threads);
+    size_t scratch = scratch_bytes(node, types, kernels_, parts);
     for (size_t j = 0; j < node.outputs.size(); ++j) {
       const ValueId output = node.outputs[j];
       if (const auto home = home_[index(output)]) {
@@ -134,7 +135,7 @@ class Assignment {
           buffer = add_buffer(graph_.value(whole).type.bytes(), step);
         }
         join(output, *buffer, home->offset);
-      } else if (j > 0 || !share_ || !share_input(node, types, step, scratch)) {
+      } else if (j > 0 || !share_ || !share_input(node, types, parts, step, scratch)) {
         join(output, add_buffer(graph_.value(output).type.bytes(), step));
       }
     }
@@ -146,7 +147,7 @@ class Assignment {
 
   // Gives output 0 the bytes of an input, where the operator may work in place. Changes `scratch`
   // where that takes more of it, or less.
-  bool share_input(const Node& node, InputTypes types, int step, size_t& scratch) {
+  bool share_input(const Node& node, InputTypes types, int parts, int step, size_t& scratch) {
     const size_t bytes = graph_.value(node.output()).type.bytes();
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       if ((node.op->in_place >> i & 1) == 0) continue;
@@ -155,7 +156,7 @@ class Assignment {
       if (types[i].bytes() != bytes || result_.lifetimes[*buffer].bytes != bytes) continue;
       if (reads_otherwise(node, types, i, *buffer)) continue;
       if (i == 0 && node.op->in_place_scratch != nullptr) {
-        const auto needed = node.op->in_place_scratch(node, types, kernels_);
+        const auto needed = in_place_scratch(node, types, kernels_, parts);
         if (!needed.has_value() || *needed >= bytes) continue;
         if (has_room(step, bytes + scratch, *needed)) continue;
         scratch = *needed;

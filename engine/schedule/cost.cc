@@ -7,6 +7,7 @@
 
 #include "engine/ops/op_helpers.h"
 #include "engine/ops/op_table.h"
+#include "engine/schedule/parts.h"
 
 namespace tinytl {
 namespace {
@@ -49,6 +50,8 @@ struct ConvOp {
   const OpDef* op;
   CostKind kind, pointwise_kind;
   enum class From : uint8_t { kForward, kGradInput, kGradWeight } from;
+  int x = 0;   // the input that has the other side's pixels
+  int w = -1;  // of a gradient of weights: the input of that shape; -1: it is the output
 };
 constexpr ConvOp kConvOps[] = {
     {&kConv2d, CostKind::kConv, CostKind::kPointwise, ConvOp::From::kForward},
@@ -56,6 +59,10 @@ constexpr ConvOp kConvOps[] = {
      ConvOp::From::kGradInput},
     {&kConv2dGradWeight, CostKind::kConvGradWeight, CostKind::kPointwiseGradWeight,
      ConvOp::From::kGradWeight},
+    {&kConv2dGradWeightAdd, CostKind::kConvGradWeight, CostKind::kPointwiseGradWeight,
+     ConvOp::From::kGradWeight, 1, 0},
+    {&kDepthwiseConv2dGradWeightAdd, CostKind::kDepthwiseGradWeight, CostKind::kDepthwiseGradWeight,
+     ConvOp::From::kGradWeight, 1, 0},
     {&kDepthwiseConv2d, CostKind::kDepthwise, CostKind::kDepthwise, ConvOp::From::kForward},
     {&kDepthwiseConv2dGradInput, CostKind::kDepthwiseGradInput, CostKind::kDepthwiseGradInput,
      ConvOp::From::kGradInput},
@@ -68,8 +75,9 @@ tt_conv2d_shape shape_of(const Graph& graph, const Node& node, const ConvOp& con
   const bool depthwise = conv.kind >= CostKind::kDepthwise;
   const bool grad_input = conv.from == ConvOp::From::kGradInput;
   const bool grad_weight = conv.from == ConvOp::From::kGradWeight;
-  return conv2d_shape(node, type(grad_input ? node.output() : node.input(0)),
-                      type(grad_weight ? node.output() : node.input(1)), depthwise);
+  const auto input = [&](int i) { return node.input(static_cast<size_t>(i)); };
+  const ValueId w = !grad_weight ? input(1) : conv.w < 0 ? node.output() : input(conv.w);
+  return conv2d_shape(node, type(grad_input ? node.output() : input(conv.x)), type(w), depthwise);
 }
 
 void count_convolution(const Graph& graph, const Node& node, const ConvOp& conv, NodeWork& work) {
@@ -168,6 +176,11 @@ NodeWork node_work(const Graph& graph, const Node& node) {
   if (node.op == &kLinear || node.op == &kMatMul || node.op == &kPointwiseAccumulate) {
     count_product(graph, node, work);
   }
+  if (node.op == &kWeightSgdUpdate || node.op == &kWeightAdamUpdate) {
+    const TensorType &x = graph.value(node.input(3)).type, &dy = graph.value(node.input(4)).type;
+    work.kind = CostKind::kPointwiseGradWeight;
+    work.flops = 2 * static_cast<double>(x.elements()) * filled_up(columns_of(dy));
+  }
   return work;
 }
 
@@ -177,14 +190,14 @@ double seconds_of(const NodeWork& work) {
          rates.far_byte * work.far_bytes;
 }
 
-double node_seconds(const Graph& graph, const Node& node) {
-  return seconds_of(node_work(graph, node));
+double node_seconds(const Graph& graph, const Node& node, int threads) {
+  return seconds_of(node_work(graph, node)) / parts_of(graph, node, threads);
 }
 
-double step_seconds(const Graph& graph, int64_t passes) {
+double step_seconds(const Graph& graph, int64_t passes, int threads) {
   double pass = 0, updates = 0;
   for (const Node& node : graph.nodes()) {
-    (node.phase == Phase::kUpdate ? updates : pass) += node_seconds(graph, node);
+    (node.phase == Phase::kUpdate ? updates : pass) += node_seconds(graph, node, threads);
   }
   return pass * static_cast<double>(passes) + updates;
 }

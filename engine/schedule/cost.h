@@ -40,10 +40,12 @@ NodeWork node_work(const Graph& graph, const Node& node);
 
 // Seconds on the reference machine: what the work costs, plus a fixed part for the call.
 double seconds_of(const NodeWork& work);
-double node_seconds(const Graph& graph, const Node& node);
+// With `threads`, a node that is computed in parts (parts.h) takes its time over their number: that
+// they are equal, meet at no cost and do not wait for the same memory is assumed.
+double node_seconds(const Graph& graph, const Node& node, int threads = 1);
 // Of a step: so many passes (micro-batches) of all nodes but the updates, and the updates once.
 // O(nodes).
-double step_seconds(const Graph& graph, int64_t passes = 1);
+double step_seconds(const Graph& graph, int64_t passes = 1, int threads = 1);
 
 // This machine's time over that of the reference machine, one thread: multiply seconds by it to
 // print them. Measured, so it differs from run to run; nothing may be decided by it. A probe of a

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "engine/schedule/cost.h"
+#include "engine/schedule/parts.h"
 
 namespace tinytl {
 
@@ -17,10 +18,9 @@ LiveModel::LiveModel(const Graph& graph, const tt_kernels& kernels, const Schedu
   }
   for (const Node& node : graph.nodes()) {
     is_view_.push_back(view_offset(graph, node).has_value());
-    seconds_.push_back(node_seconds(graph, node));
-    const auto scratch = node.op->scratch_bytes;
+    seconds_.push_back(node_seconds(graph, node, options.threads));
     const std::vector<TensorType> types = types_of(graph, node.inputs);
-    scratch_.push_back(scratch != nullptr ? scratch(node, types, kernels) : 0);
+    scratch_.push_back(scratch_bytes(node, types, kernels, parts_of(graph, node, options.threads)));
     over_.emplace_back();
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       if ((node.op->in_place >> i & 1) != 0) over_.back().push_back(static_cast<uint8_t>(i));

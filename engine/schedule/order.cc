@@ -293,8 +293,8 @@ size_t floor_at(const OrderModel& model, const Precedence& precedence, uint32_t 
   return bytes + extra;
 }
 
-size_t order_free_floor(const Graph& graph, const tt_kernels& kernels) {
-  const OrderModel model(graph, kernels);
+size_t order_free_floor(const Graph& graph, const tt_kernels& kernels, int threads) {
+  const OrderModel model(graph, kernels, threads);
   const Precedence precedence(graph);
   size_t bytes = 0;
   for (uint32_t node = 0; node < graph.nodes().size(); ++node) {

@@ -28,6 +28,6 @@ size_t floor_at(const OrderModel& model, const Precedence& precedence, uint32_t 
 // it counts every saved value and what the loss needs. Perhaps no order reaches it: what suits one
 // node may cost another. For reports: O(nodes x (nodes + edges)), a few milliseconds for hundreds
 // of nodes, a second or two for 10,000.
-size_t order_free_floor(const Graph& graph, const tt_kernels& kernels);
+size_t order_free_floor(const Graph& graph, const tt_kernels& kernels, int threads = 1);
 
 }  // namespace tinytl

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/schedule/parts.h"
+
 namespace tinytl {
 namespace {
 
@@ -16,10 +18,12 @@ void add_once(std::vector<uint32_t>& list, uint32_t item) {
 
 class OrderModel::Builder {
  public:
-  Builder(OrderModel& model, const Graph& graph, const tt_kernels& kernels, size_t alignment)
+  Builder(OrderModel& model, const Graph& graph, const tt_kernels& kernels, int threads,
+          size_t alignment)
       : model_(model),
         graph_(graph),
         kernels_(kernels),
+        threads_(threads),
         alignment_(alignment),
         group_of_(graph.values().size(), kNone),
         home_(graph.values().size(), kNone) {}
@@ -103,13 +107,13 @@ class OrderModel::Builder {
       add_once(step.writes, group);
     }
     for (const uint32_t g : step.writes) model_.groups_[g].writers.push_back(n);
-    if (node.op->scratch_bytes != nullptr) {
-      step.scratch = aligned(node.op->scratch_bytes(node, types, kernels_));
-    }
-    if (!node.outputs.empty() && home_[index(node.output())] == kNone) add_sharings(n, types);
+    const int parts = parts_of(graph_, node, threads_);
+    step.scratch = aligned(scratch_bytes(node, types, kernels_, parts));
+    if (!node.outputs.empty() && home_[index(node.output())] == kNone)
+      add_sharings(n, types, parts);
   }
 
-  void add_sharings(uint32_t n, InputTypes types) {
+  void add_sharings(uint32_t n, InputTypes types, int parts) {
     const Node& node = graph_.nodes()[n];
     Step& step = model_.steps_[n];
     const size_t bytes = graph_.value(node.output()).type.bytes();
@@ -121,7 +125,7 @@ class OrderModel::Builder {
       if (reads_otherwise(node, types, i)) continue;
       size_t scratch = step.scratch;
       if (i == 0 && node.op->in_place_scratch != nullptr) {
-        const auto needed = node.op->in_place_scratch(node, types, kernels_);
+        const auto needed = in_place_scratch(node, types, kernels_, parts);
         if (!needed.has_value() || *needed >= bytes) continue;
         scratch = aligned(*needed);
       }
@@ -141,13 +145,15 @@ class OrderModel::Builder {
   OrderModel& model_;
   const Graph& graph_;
   const tt_kernels& kernels_;
+  const int threads_;
   const size_t alignment_;
   std::vector<uint32_t> group_of_, home_;  // by value
   std::vector<size_t> exact_bytes_;        // by group
 };
 
-OrderModel::OrderModel(const Graph& graph, const tt_kernels& kernels, size_t alignment) {
-  Builder(*this, graph, kernels, alignment).build();
+OrderModel::OrderModel(const Graph& graph, const tt_kernels& kernels, int threads,
+                       size_t alignment) {
+  Builder(*this, graph, kernels, threads, alignment).build();
 }
 
 size_t OrderModel::input_bytes() const {

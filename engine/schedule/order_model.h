@@ -24,7 +24,7 @@ struct StepBytes {
 class OrderModel {
  public:
   // O(nodes + edges).
-  OrderModel(const Graph& graph, const tt_kernels& kernels, size_t alignment = 64);
+  OrderModel(const Graph& graph, const tt_kernels& kernels, int threads = 1, size_t alignment = 64);
 
   struct Group {
     size_t bytes = 0;  // aligned

@@ -111,7 +111,7 @@ Graph recompute(const Graph& graph, std::span<const ValueId> dropped,
   return Rewrite(graph, dropped).run(new_ids);
 }
 
-std::vector<RecomputeCandidate> recompute_candidates(const Graph& graph) {
+std::vector<RecomputeCandidate> recompute_candidates(const Graph& graph, int threads) {
   const Saves saves(graph);
   std::vector<RecomputeCandidate> candidates;
   for (const ValueId id : saves.droppable()) {
@@ -120,7 +120,7 @@ std::vector<RecomputeCandidate> recompute_candidates(const Graph& graph) {
     if (bytes <= 0) continue;
     RecomputeCandidate candidate{id, static_cast<size_t>(bytes)};
     for (const NodeId n : saves.to_repeat(dropped)) {
-      candidate.seconds += node_seconds(graph, graph.node(n));
+      candidate.seconds += node_seconds(graph, graph.node(n), threads);
     }
     candidates.push_back(candidate);
   }

@@ -32,7 +32,7 @@ struct RecomputeCandidate {
 
 // The values worth dropping, one by one from `graph` as it is. Values that share bytes are one
 // candidate; one whose computation keeps as much as it frees is none. O(candidates * edges).
-std::vector<RecomputeCandidate> recompute_candidates(const Graph& graph);
+std::vector<RecomputeCandidate> recompute_candidates(const Graph& graph, int threads = 1);
 
 struct RecomputeChoice {
   bool fits = false;

@@ -119,8 +119,8 @@ class ListScheduler {
   Order order_;
 };
 
-Schedule schedule_of(const Order& order, size_t first_update) {
-  Schedule result{.order = {}, .first_update = first_update};
+Schedule schedule_of(const Order& order, size_t first_update, int threads) {
+  Schedule result{.order = {}, .first_update = first_update, .threads = threads};
   result.order.reserve(order.size());
   for (const uint32_t n : order) result.order.push_back(NodeId{n});
   return result;
@@ -134,15 +134,16 @@ Schedule schedule(const Graph& graph, const ScheduleOptions& options, const tt_k
   ListScheduler scheduler(graph, precedence, options);
   if (!options.reorder) {
     const OrderWithBorder plain = scheduler.run(/*eager=*/false, /*lazy=*/false);
-    return schedule_of(plain.order, plain.first_update);
+    return schedule_of(plain.order, plain.first_update, options.threads);
   }
-  const OrderModel model(graph, kernels == nullptr ? *tt_best_kernels() : *kernels);
+  const OrderModel model(graph, kernels == nullptr ? *tt_best_kernels() : *kernels,
+                         options.threads);
   const auto peak = [&](const Order& order) { return peak_of(profile_of(model, order)).bytes; };
   OrderWithBorder best = scheduler.run(/*eager=*/true, /*lazy=*/true);
   OrderWithBorder prompt = scheduler.run(/*eager=*/true, /*lazy=*/false);
   if (peak(prompt.order) < peak(best.order)) best = std::move(prompt);
   return schedule_of(lower_peak(model, precedence, std::move(best.order), best.first_update),
-                     best.first_update);
+                     best.first_update, options.threads);
 }
 
 }  // namespace tinytl

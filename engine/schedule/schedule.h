@@ -16,6 +16,10 @@ struct ScheduleOptions {
   bool reorder = true;
   // False: every value in bytes of its own (assign_buffers). For comparisons.
   bool share = true;
+  // False: every node by itself, as fuse_layers found them. For comparisons.
+  bool fuse = true;
+  // That compute the parts of a node (parts.h); its scratch is that of all parts.
+  int threads = 1;
   // Of plan_memory: 0 for plans that are only compared, greedy and fast.
   size_t placement_effort = kSearchEffort;
 };
@@ -23,6 +27,7 @@ struct ScheduleOptions {
 struct Schedule {
   std::vector<NodeId> order;
   size_t first_update = 0;  // with updates_last: index into `order`; else order.size()
+  int threads = 1;          // of the options
 };
 
 // A valid order with a small peak of live bytes, as assign_buffers and live_bytes_bound count them.

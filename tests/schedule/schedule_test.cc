@@ -116,7 +116,7 @@ TEST(Schedule, MasksRunInTheForwardPass) {
 // Between the gradient and its update stand only readers of the old parameter and other updates.
 TEST(Schedule, AnUpdateRunsAsSoonAsItMay) {
   const Graph graph = training_graph(small_cnn(2));
-  const Schedule s = schedule(graph);
+  const Schedule s = schedule(graph, {}, &tt_portable_kernels);  // no scratch that moves nodes
   for (size_t n = 0; n < graph.nodes().size(); ++n) {
     const Node& node = graph.nodes()[n];
     if (node.phase != Phase::kUpdate) continue;
