@@ -94,8 +94,9 @@ Prepared finish(Graph imported, const FittedClassifier& network, const Loss& los
       differentiate(form.graph, loss, make_scheme(form.graph, recipe.update, form.parameters)),
       optimizer);
   Prepared result{.imported = std::move(imported), .info = {}, .session = nullptr};
-  result.session = std::make_unique<Session>(std::move(training), network.graph, loss,
-                                             SessionOptions{.micro_batches = parts});
+  result.session =
+      std::make_unique<Session>(std::move(training), network.graph, loss,
+                                SessionOptions{.micro_batches = parts, .threads = recipe.threads});
   result.info.model_fingerprint = fingerprint(result.imported);
   result.info.update = name_of(recipe.update);
   return result;

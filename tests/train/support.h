@@ -77,6 +77,7 @@ struct Recipe {
   int64_t micro_batch = 0;  // 0: the whole batch
   int64_t classes = 3;
   std::filesystem::path network = "mobilenet_small.onnx";  // in tests/golden, unless absolute
+  int threads = 1;
 };
 
 // A network ready to train.

@@ -8,6 +8,8 @@ void add_adapted_options(CLI::App& app, AdaptedArguments& args) {
   app.add_option("--model", args.model, "The network, an .onnx file")->required();
   app.add_option("--learnt", args.learnt,
                  "What tinytl-train saved; without it, the network as it is in the file");
+  add_threads_option(app, args.threads);
+  add_xnnpack_option(app, args.xnnpack);
 }
 
 void exclude_views_with_learnt(CLI::App& app) {
@@ -23,23 +25,35 @@ LoaderOptions Adapted::loader() const {
   return options;
 }
 
+namespace {
+
+Inference inference_of(Graph network, int threads, bool xnnpack) {
+  constexpr Loss::Kind kLoss = Loss::Kind::kSoftmaxCrossEntropy;
+  XnnpackLayers layers;
+  Inference inference(
+      inference_program(std::move(network), kLoss, *tt_best_kernels(), {.threads = threads}), kLoss,
+      /*arena=*/nullptr, xnnpack ? &layers : nullptr, std::make_shared<ThreadPool>(threads));
+  layers.choose();
+  return inference;
+}
+
+}  // namespace
+
 Adapted load_adapted(const AdaptedArguments& args, const ImageArguments& image) {
   const Graph network = import_onnx(args.model, {.batch = args.batch_size});
-  constexpr Loss::Kind kLoss = Loss::Kind::kSoftmaxCrossEntropy;
+  const bool xnnpack = args.xnnpack == "auto";
   if (!args.learnt.empty()) {
     AdaptedNetwork adapted = adapt(network, args.learnt);
     if (adapted.info.classes.empty()) {
       throw InputError(args.learnt + ": was learnt without classes; there is nothing to classify");
     }
-    return {std::move(adapted.info),
-            Inference(inference_program(adapted.network.graph, kLoss, *tt_best_kernels()), kLoss)};
+    return {std::move(adapted.info), inference_of(adapted.network.graph, args.threads, xnnpack)};
   }
   LearntInfo info;
   info.normalisation = normalisation_of(image);
   info.squash = image.squash;
   info.center_fraction = image.center_fraction;
-  return {std::move(info),
-          Inference(inference_program(flatten_scores(network), kLoss, *tt_best_kernels()), kLoss)};
+  return {std::move(info), inference_of(flatten_scores(network), args.threads, xnnpack)};
 }
 
 }  // namespace tinytl::cli

@@ -9,6 +9,8 @@ namespace tinytl::cli {
 struct AdaptedArguments {
   std::string model, learnt;
   int64_t batch_size = 8;
+  int threads = 1;
+  std::string xnnpack = "off";  // or auto
 };
 void add_adapted_options(CLI::App& app, AdaptedArguments& args);
 // What was learnt says itself how images are to be seen.

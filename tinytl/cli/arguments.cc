@@ -58,11 +58,11 @@ std::string recipe_of(const LoopArguments& loop, const MethodArguments& method,
       "--optimizer {} --keep {} --loss {} --label-smoothing {} --dropout {} --clip-norm {} "
       "--weight-decay {} --momentum {} "
       "--nesterov {} --accumulate {} --schedule {} --warmup-epochs {} --crop-area {} --flip {} "
-      "--jitter {} --no-augment {} --memory-budget {} --arena-budget {}",
+      "--jitter {} --no-augment {} --memory-budget {} --arena-budget {} --xnnpack {}",
       method.optimizer, loop.keep, method.loss, method.label_smoothing, method.dropout,
       method.clip_norm, method.weight_decay, method.momentum, method.nesterov, method.accumulate,
       loop.schedule, loop.warmup_epochs, image.crop_area_min, image.flip, image.jitter,
-      image.no_augment, method.memory_budget, method.arena_budget);
+      image.no_augment, method.memory_budget, method.arena_budget, method.xnnpack);
 }
 
 }  // namespace
@@ -110,10 +110,36 @@ void add_method_options(CLI::App& app, MethodArguments& args) {
                  "Images at once, a divisor of --batch-size: a step runs in parts, in the memory "
                  "of one. auto: the least memory that costs no time")
       ->capture_default_str();
-  app.add_option("--threads", args.threads, "Threads that compute; this version uses one")
-      ->check(CLI::Range(1, 1));
+  add_threads_option(app, args.threads);
+  add_xnnpack_option(app, args.xnnpack);
   app.add_option("--seed", args.seed, "Of everything random")
       ->check(whole_number())  // CLI11 would read "-1" and numbers too large as 2^64 - 1
+      ->capture_default_str();
+}
+
+void add_threads_option(CLI::App& app, int& threads) {
+  const CLI::Validator number_of_processors(
+      [](std::string& text) {
+        const int most = std::min(usable_processors(), ThreadPool::kMost);
+        if (text == "auto") text = std::to_string(most);
+        return std::string();
+      },
+      "");
+  app.add_option("--threads", threads,
+                 "Threads that compute, or auto: one for each processor. The result is the same "
+                 "for any number; each needs scratch memory of its own")
+      ->transform(number_of_processors)
+      ->check(CLI::Range(1, ThreadPool::kMost))
+      ->type_name("UINT")
+      ->capture_default_str();
+}
+
+void add_xnnpack_option(CLI::App& app, std::string& xnnpack) {
+  app.add_option("--xnnpack", xnnpack,
+                 "auto: XNNPACK runs the layers with frozen weights that it is measured to be "
+                 "faster at, within the memory budget; it copies their weights, and two runs may "
+                 "differ in rounding")
+      ->check(CLI::IsMember({"auto", "off"}))
       ->capture_default_str();
 }
 

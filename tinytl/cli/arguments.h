@@ -42,9 +42,14 @@ struct MethodArguments {
   std::string memory_budget;         // bytes with a unit; empty: none
   std::string arena_budget;
   int threads = 1;
+  std::string xnnpack = "off";  // or auto
   uint64_t seed = 0;
 };
 void add_method_options(CLI::App& app, MethodArguments& args);
+// --threads: a number, or auto.
+void add_threads_option(CLI::App& app, int& threads);
+// --xnnpack: auto or off.
+void add_xnnpack_option(CLI::App& app, std::string& xnnpack);
 
 struct DataArguments {
   std::string data;

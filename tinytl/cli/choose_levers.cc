@@ -16,7 +16,8 @@ bool has_budget(const MethodArguments& args) {
   return !args.memory_budget.empty() || !args.arena_budget.empty();
 }
 
-// The micro-batch of the smallest training memory among those that cost little time.
+// The micro-batch of the smallest training memory among those that cost little time, in one thread:
+// sums of gradients are rounded by micro-batch, and the number of threads must not change a result.
 int64_t choose_micro_batch(NetworkSource& source, int64_t batch_size) {
   constexpr double kTolerance = 1.1;
   std::vector<std::pair<int64_t, PlannedStep>> plans;
@@ -35,7 +36,9 @@ BudgetChoice choose(const MethodArguments& args, NetworkSource& source) {
   if (given.has_value() && *given != args.batch_size) source.check_samples_apart();
   const std::vector<int64_t> sizes =
       given.has_value() ? std::vector<int64_t>{*given} : source.micro_batches();
-  if (has_budget(args)) return fit_budget(source, budget_of(args), args.batch_size, sizes);
+  if (has_budget(args)) {
+    return fit_budget(source, budget_of(args), args.batch_size, sizes, args.threads);
+  }
   BudgetChoice choice;
   choice.fits = true;
   choice.levers.micro_batch =

@@ -101,7 +101,11 @@ void print_memory(const MemoryReport& memory, const Program& step) {
   print_line("", describe_bound(step));
   print_line("trainable", bytes_text(memory.trainable));
   print_line("optimizer", bytes_text(memory.optimizer));
-  print_line("frozen", bytes_text(memory.frozen));
+  print_line("frozen", bytes_text(memory.frozen) +
+                           (memory.xnnpack == 0
+                                ? ""
+                                : fmt::format("   {} of it held by XNNPACK for the layers it runs",
+                                              bytes_text(memory.xnnpack))));
   print_line("training memory",
              fmt::format("{}   without frozen: {}", bytes_text(memory.training_memory()),
                          bytes_text(memory.adaptation_memory())));

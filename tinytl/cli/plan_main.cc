@@ -93,7 +93,7 @@ int plan(const MethodArguments& args, int64_t classes, const Views& views) {
   print_line("in any order",
              fmt::format("at least {} of arena, without recomputation",
                          bytes_text(order_free_floor(setup.session->step_program().graph,
-                                                     *tt_best_kernels()))));
+                                                     *tt_best_kernels(), args.threads))));
   print_line("predicted step", fmt::format("{:.1f} ms", 1e3 * setup.predicted_seconds));
   show(views, args, setup);
   return kDone;

@@ -30,6 +30,7 @@ Json plan_report(const MethodArguments& args, const Setup& setup) {
           {"trainable_bytes", memory.trainable},
           {"optimizer_bytes", memory.optimizer},
           {"frozen_bytes", memory.frozen},
+          {"xnnpack_bytes", memory.xnnpack},
           {"training_memory_bytes", memory.training_memory()},
           {"predicted_step_seconds", setup.predicted_seconds},
           {"regions_in_pieces", setup.regions_in_pieces},

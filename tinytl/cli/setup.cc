@@ -22,11 +22,14 @@ Setup prepare(const MethodArguments& args, int64_t classes) {
   setup.imported = source.description();
   setup.levers = std::move(decision.steps);
   setup.machine_scale = machine_scale();
-  setup.predicted_seconds = setup.machine_scale * step_seconds(graphs.training.graph, passes);
+  setup.predicted_seconds =
+      setup.machine_scale * step_seconds(graphs.training.graph, passes, args.threads);
   setup.regions_in_pieces = levers.tilings.size();
   setup.values_recomputed = levers.recomputed.size();
+  SessionOptions options{.micro_batches = passes, .threads = args.threads};
+  if (args.xnnpack == "auto") options.xnnpack_within = budget.training_memory;
   setup.session = std::make_unique<Session>(std::move(graphs.training), std::move(graphs.inference),
-                                            loss_of(args), SessionOptions{.micro_batches = passes});
+                                            loss_of(args), options);
   TT_ASSERT(setup.session->memory().arena <= budget.arena);
   TT_ASSERT(setup.session->memory().training_memory() <= budget.training_memory);
   return setup;

@@ -10,6 +10,8 @@
 #include "engine/onnx/import.h"
 #include "tinytl/cli/console.h"
 #include "tinytl/cli/places.h"
+#include "tinytl/cli/profile_text.h"
+#include "tinytl/cli/profile_trace.h"
 #include "tinytl/cli/report.h"
 #include "tinytl/cli/synthetic.h"
 #include "tinytl/train/choose_rates.h"
@@ -24,6 +26,8 @@ struct Arguments {
   ImageArguments image;
   LoopArguments loop;
   std::string report;
+  bool wants_profile = false;
+  std::string profile;  // the file; empty: the table alone
   bool synthetic = false;
   int64_t synthetic_classes = 100;
 };
@@ -163,6 +167,15 @@ void print_result(const Arguments& args, const Setup& setup, const TrainingResul
   }
 }
 
+void show_profile(const Profile& profile, const std::string& file) {
+  constexpr size_t kShown = 20;
+  fmt::print("\n{}", profile_text(profile, kShown));
+  if (file.empty()) return;
+  write_profile(file, profile);
+  fmt::print("\n");
+  print_line("profile", file);
+}
+
 bool comes_in_native_size(const Dataset& data, const Setup& setup) {
   const Shape& input = setup.session->input_type().shape;
   const std::vector<int64_t> sample = data.sample_shape();
@@ -174,7 +187,8 @@ int train(const Arguments& args) {
   check_places(args.method.model, {{"--save", args.loop.save},
                                    {"--checkpoint", checkpoint_of(args.loop)},
                                    {"--export", args.loop.export_file},
-                                   {"--report", args.report}});
+                                   {"--report", args.report},
+                                   {"--profile", args.profile}});
   DatasetSplits data = open_data(args);
   const bool has_classes = args.method.loss != "mse";
   const auto classes = has_classes ? static_cast<int64_t>(data.train->classes().size()) : 0;
@@ -185,6 +199,8 @@ int train(const Arguments& args) {
   check_first_sample(*data.train);
   const PeakMemory peak;
   Setup setup = prepare(args.method, classes);
+  std::optional<Profile> profile;
+  if (args.wants_profile) profile.emplace(*setup.session);
   release_free_heap();
 
   LearntInfo info{.model_fingerprint = setup.fingerprint,
@@ -215,6 +231,7 @@ int train(const Arguments& args) {
       return kInterrupted;
     }
   }
+  if (profile.has_value()) profile->start();
   fmt::print("\ntraining\n");
   ProgressBar bar;
   const bool has_val = data.val != nullptr && data.val->size() > 0;
@@ -229,9 +246,11 @@ int train(const Arguments& args) {
 
   const Measured measured{setup.session->arena_touched_bytes(), peak.growth_bytes()};
   print_result(args, setup, result, measured);
+  if (profile.has_value()) show_profile(*profile, args.profile);
   if (!args.report.empty()) {
     Json report = plan_report(args.method, setup);
     add_run(report, result, measured);
+    if (profile.has_value()) report["profile"] = profile_report(*profile);
     write_report(args.report, report);
   }
   if (result.interrupted) {
@@ -263,6 +282,13 @@ int main(int argc, char** argv) {
   add_augmentation_options(app, args.image);
   add_loop_options(app, args.loop);
   app.add_option("--report", args.report, "Write everything printed as JSON, in SI base units");
+  const CLI::Option* profile =
+      app.add_option("--profile", args.profile,
+                     "Print where the time of a step goes, by node; and write it to a file: as a "
+                     "trace for Perfetto or chrome://tracing where it ends in .json, else the "
+                     "whole table")
+          ->expected(0, 1)
+          ->type_name("[FILE]");
   CLI::Option* synthetic =
       app.add_flag("--synthetic", args.synthetic, "Random samples, to measure memory and time");
   for (const char* option : {"--data", "--save", "--export", "--checkpoint", "--resume"}) {
@@ -271,5 +297,8 @@ int main(int argc, char** argv) {
   app.add_option("--classes", args.synthetic_classes, "Number of classes of --synthetic")
       ->check(CLI::Range(2, 1000000))
       ->needs(synthetic);
-  return run_command(app, argc, argv, [&] { return train(args); });
+  return run_command(app, argc, argv, [&] {
+    args.wants_profile = profile->count() > 0;
+    return train(args);
+  });
 }

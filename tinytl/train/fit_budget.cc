@@ -60,8 +60,8 @@ size_t best_arena(const Trial& trial) {
 // fits below. Then come those that may be faster.
 class Search {
  public:
-  Search(StepSource& source, const Budget& budget, int64_t batch_size)
-      : source_(source), budget_(budget), batch_size_(batch_size) {}
+  Search(StepSource& source, const Budget& budget, int64_t batch_size, int threads)
+      : source_(source), budget_(budget), batch_size_(batch_size), threads_(threads) {}
 
   BudgetChoice run(std::span<const int64_t> micro_batches) {
     // The fewest samples need the least; the whole batch needs no sums of gradients.
@@ -106,7 +106,7 @@ class Search {
     }
     trial.levers = std::move(levers);
     trial.forward = inference_program(trial.graphs.inference, trial.graphs.loss, *tt_best_kernels(),
-                                      {.placement_effort = 0});
+                                      {.threads = threads_, .placement_effort = 0});
     return compiled(std::move(trial));
   }
 
@@ -122,14 +122,17 @@ class Search {
     trial.step = compile(std::move(training.graph), *tt_best_kernels(), schedule_options(training));
     const PersistentBytes persistent = persistent_bytes(trial.step.graph);
     trial.persistent = persistent.parameters + persistent.state;
-    trial.seconds = step_seconds(trial.step.graph, batch_size_ / trial.levers.micro_batch);
+    trial.seconds =
+        step_seconds(trial.step.graph, batch_size_ / trial.levers.micro_batch, threads_);
     trial.arena = placement_decides(trial) ? best_arena(trial) : trial.greedy_arena();
     note(trial);
     return std::make_shared<const Trial>(std::move(trial));
   }
 
-  static ScheduleOptions schedule_options(const TrainingGraph& training) {
-    return {.updates_last = training.accumulation_steps > 1, .placement_effort = 0};
+  ScheduleOptions schedule_options(const TrainingGraph& training) const {
+    return {.updates_last = training.accumulation_steps > 1,
+            .threads = threads_,
+            .placement_effort = 0};
   }
 
   size_t arena_budget(const Trial& trial) const {
@@ -274,7 +277,8 @@ class Search {
   std::optional<double> estimate(const Trial& start) const {
     const size_t budget = arena_budget(start);
     if (start.forward.plan.lower_bound_bytes > budget) return std::nullopt;
-    std::vector<RecomputeCandidate> candidates = recompute_candidates(start.graphs.training.graph);
+    std::vector<RecomputeCandidate> candidates =
+        recompute_candidates(start.graphs.training.graph, threads_);
     std::ranges::stable_sort(candidates, {}, [](const RecomputeCandidate& c) {
       return c.seconds / static_cast<double>(c.bytes);
     });
@@ -352,6 +356,7 @@ class Search {
   StepSource& source_;
   const Budget budget_;
   const int64_t batch_size_;
+  const int threads_;
   std::optional<Result> best_, smallest_;
   std::map<int64_t, std::vector<Tiling>> finest_;  // by micro-batch, as the next
   std::map<int64_t, double> plain_seconds_;
@@ -367,9 +372,9 @@ void apply_recomputation(TrainingGraph& training, std::span<const ValueId> value
 }
 
 BudgetChoice fit_budget(StepSource& source, const Budget& budget, int64_t batch_size,
-                        std::span<const int64_t> micro_batches) {
+                        std::span<const int64_t> micro_batches, int threads) {
   TT_ASSERT(!micro_batches.empty());
-  return Search(source, budget, batch_size).run(micro_batches);
+  return Search(source, budget, batch_size, threads).run(micro_batches);
 }
 
 }  // namespace tinytl

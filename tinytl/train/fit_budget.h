@@ -54,10 +54,10 @@ struct BudgetChoice {
 };
 
 // The fastest combination found that fits, as the cost model counts time. `micro_batches` are the
-// sizes allowed, the whole batch first, the others falling. The same on every run and machine.
-// Where nothing fits, the last of `steps` is the smallest plan: given as the budget, it fits, and
-// any budget below is refused with the same. Without a limit no region is cut and nothing
-// recomputed.
+// sizes allowed, the whole batch first, the others falling. `threads` compute: each needs scratch.
+// The same on every run and machine. Where nothing fits, the last of `steps` is the smallest plan:
+// given as the budget, it fits, and any budget below is refused with the same. Without a limit no
+// region is cut and nothing recomputed.
 //
 // Regions at the fullest steps are cut into more and more pieces; where that is not enough, or
 // could be slower, values are recomputed; cuts that were not needed are taken back. 20 to 100 plans
@@ -65,6 +65,6 @@ struct BudgetChoice {
 // a second for a bias update of MobileNetV2, several for a full one in little more than the
 // smallest budget.
 BudgetChoice fit_budget(StepSource& source, const Budget& budget, int64_t batch_size,
-                        std::span<const int64_t> micro_batches);
+                        std::span<const int64_t> micro_batches, int threads = 1);
 
 }  // namespace tinytl

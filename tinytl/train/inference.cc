@@ -51,14 +51,16 @@ LoaderOptions loader_for(const TensorType& input, bool training) {
   return options;
 }
 
-Inference::Inference(Program program, Loss::Kind loss, std::shared_ptr<Arena> arena)
+Inference::Inference(Program program, Loss::Kind loss, std::shared_ptr<Arena> arena,
+                     XnnpackLayers* xnnpack, std::shared_ptr<ThreadPool> threads)
     : loss_(loss),
       input_(program.graph.inputs.at(0)),
       output_(program.graph.outputs.at(0)),
       input_type_(program.graph.value(input_).type),
       output_type_(program.graph.value(output_).type),
       executor_(checked(std::move(program), loss),
-                {.kernels = nullptr, .arena = std::move(arena)}) {
+                {.kernels = nullptr, .arena = std::move(arena), .threads = std::move(threads)}) {
+  if (xnnpack != nullptr) xnnpack->add(executor_);
   executor_.forget_program();
 }
 

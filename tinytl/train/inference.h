@@ -3,6 +3,7 @@
 
 #include "autodiff/differentiate.h"
 #include "engine/runtime/executor.h"
+#include "engine/xnnpack/use_xnnpack.h"
 #include "tinytl/data/normalise.h"
 
 namespace tinytl {
@@ -19,9 +20,11 @@ struct Evaluation {
 
 class Inference {
  public:
-  // The program of `inference_program`. `arena` as in Executor. Throws InputError where the output
-  // is not one row a sample, or for classes no matrix.
-  Inference(Program program, Loss::Kind loss, std::shared_ptr<Arena> arena = nullptr);
+  // The program of `inference_program`. `arena` and `threads` as in Executor. Throws InputError
+  // where the output is not one row a sample, or for classes no matrix. `xnnpack`, where given, is
+  // told of the layers, which may move until the inference does.
+  Inference(Program program, Loss::Kind loss, std::shared_ptr<Arena> arena = nullptr,
+            XnnpackLayers* xnnpack = nullptr, std::shared_ptr<ThreadPool> threads = nullptr);
 
   const TensorType& input_type() const { return input_type_; }
   const TensorType& output_type() const { return output_type_; }

@@ -51,13 +51,25 @@ Session::Session(TrainingGraph training, Graph inference, const Loss& loss,
   dropout_seed_ = find_input(graph, "dropout_seed");
   dropout_elements_ = dropped_elements(graph);
   Program step =
-      compile(std::move(graph), *kernels, {.updates_last = training_.accumulation_steps > 1});
-  Program forward = inference_program(std::move(inference), loss.kind, *kernels);
+      compile(std::move(graph), *kernels,
+              {.updates_last = training_.accumulation_steps > 1, .threads = options.threads});
+  Program forward =
+      inference_program(std::move(inference), loss.kind, *kernels, {.threads = options.threads});
   memory_ = report_memory(training_, step, forward);
   arena_ = std::make_shared<Arena>(memory_.arena);
-  step_ = std::make_unique<Executor>(std::move(step), ExecutorOptions{kernels, arena_});
+  threads_ = std::make_shared<ThreadPool>(options.threads);
+  step_ = std::make_unique<Executor>(std::move(step), ExecutorOptions{kernels, arena_, threads_});
   note_values(step_->graph());
-  inference_ = std::make_unique<Inference>(std::move(forward), loss.kind, arena_);
+  XnnpackLayers xnnpack;
+  const bool use_xnnpack = options.xnnpack_within.has_value();
+  if (use_xnnpack) xnnpack.add(*step_);
+  inference_ = std::make_unique<Inference>(std::move(forward), loss.kind, arena_,
+                                           use_xnnpack ? &xnnpack : nullptr, threads_);
+  if (use_xnnpack && *options.xnnpack_within > memory_.training_memory()) {
+    memory_.xnnpack =
+        xnnpack.choose({.most_bytes = *options.xnnpack_within - memory_.training_memory()});
+    memory_.frozen += memory_.xnnpack;
+  }
   labels_.reserve(static_cast<size_t>(micro_batch_size()));
 }
 
@@ -105,10 +117,16 @@ void Session::write_inputs(const LearningRates& rates, uint64_t dropout_seed,
   }
 }
 
+void Session::run_nodes(int64_t part, bool apply) noexcept {
+  if (times_ == nullptr) return step_->step(apply);
+  step_->step_timed(apply, times_->begin_part(part));
+  times_->end_part(part, apply);
+}
+
 StepResult Session::run(const LearningRates& rates, uint64_t dropout_seed, int64_t part) noexcept {
   write_inputs(rates, dropout_seed, part);
   const bool apply = ++pending_micro_batches >= training_.accumulation_steps;
-  step_->step(apply);
+  run_nodes(part, apply);
   if (apply) {
     pending_micro_batches = 0;
     ++updates;

@@ -6,6 +6,7 @@
 #include "optim/optimizer.h"
 #include "tinytl/train/inference.h"
 #include "tinytl/train/memory_report.h"
+#include "tinytl/train/step_times.h"
 
 namespace tinytl {
 
@@ -23,18 +24,27 @@ struct SessionOptions {
   // A batch is so many micro-batches, which the accumulation of `training` must count:
   // accumulation_steps is a multiple of it.
   int64_t micro_batches = 1;
+  int threads = 1;  // that compute
+  // Training memory up to which layers that do not learn may move to XNNPACK, where it is faster
+  // here (engine/xnnpack); empty: none does.
+  std::optional<size_t> xnnpack_within = std::nullopt;
 };
 
 class Session {
  public:
   // `training` must come from a graph that shares its parameters with `inference`. No kernel of
-  // either touches memory outside `memory()`. Throws InputError where the output does not suit the
-  // loss.
+  // either touches memory outside `memory()`, XNNPACK's included. Throws InputError where the
+  // output does not suit the loss, or there are not so many threads (ThreadPool).
   Session(TrainingGraph training, Graph inference, const Loss& loss,
           const SessionOptions& options = {});
 
   const MemoryReport& memory() const { return memory_; }
   const Program& step_program() const { return step_->program(); }
+  // The node of step_program() that each instruction of a step runs, in order.
+  std::span<const NodeId> step_nodes() const { return step_->instruction_nodes(); }
+  // From now on records the times of those in `times`, which must outlive the session or the next
+  // call; null: no longer.
+  void record(StepTimes* times) { times_ = times; }
   // Frees what only reports read; step_program() must not be called from now on.
   void forget_plan() { step_->forget_program(); }
   size_t arena_touched_bytes() const { return step_->arena().touched_bytes(); }
@@ -69,6 +79,7 @@ class Session {
 
  private:
   void note_values(const Graph& graph);
+  void run_nodes(int64_t part, bool apply) noexcept;
   void write_inputs(const LearningRates& rates, uint64_t dropout_seed, int64_t part) noexcept;
   int64_t count_correct() const noexcept;
 
@@ -81,7 +92,9 @@ class Session {
   std::vector<Value> trained_, state_;
   MemoryReport memory_;
   std::shared_ptr<Arena> arena_;
+  std::shared_ptr<ThreadPool> threads_;
   std::unique_ptr<Executor> step_;
+  StepTimes* times_ = nullptr;
   std::unique_ptr<Inference> inference_;
   std::optional<ValueId> dropout_seed_;
   int64_t dropout_elements_ = 0;  // of a micro-batch
