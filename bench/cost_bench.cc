@@ -7,7 +7,6 @@
 // no rate negative).
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -15,12 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/onnx/import.h"
-#include "engine/runtime/executor.h"
+#include "bench/training_case.h"
 #include "engine/schedule/cost.h"
-#include "optim/optimizer.h"
-#include "tinytl/methods/classifier.h"
-#include "tinytl/methods/update.h"
 
 namespace tinytl {
 namespace {
@@ -35,99 +30,36 @@ struct Sample {
   double seconds = 0;
 };
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+cli::MethodArguments method_of(const std::string& model, const std::string& update, int64_t batch) {
+  cli::MethodArguments method;
+  method.model = model;
+  method.update = update;
+  method.batch_size = batch;
+  method.micro_batch = std::to_string(batch);
+  return method;
 }
 
-TrainingGraph training_graph(const std::string& model, const std::string& update, int64_t batch) {
-  const auto parsed = parse_update(update);
-  if (!parsed.has_value()) throw InputError("\"" + update + "\" is not last, bias or full");
-  const FittedClassifier network =
-      fit_classifier(import_onnx(model, {.batch = batch}), /*classes=*/10, {});
-  const UpdateScheme scheme = make_scheme(network.graph, *parsed, network.parameters);
-  return append_updates(differentiate(network.graph, {}, scheme), {});
+std::vector<Sample> samples_of(const Session& session) {
+  const Graph& graph = session.step_program().graph;
+  std::vector<Sample> samples;
+  for (const NodeId id : session.step_nodes()) {
+    samples.push_back({node_work(graph, graph.node(id)), 1e30});
+  }
+  return samples;
 }
 
-// Pixels between 0 and 1; rates of 0, so that repeats compute the same.
-void write_inputs(const Executor& executor) {
-  const Graph& graph = executor.graph();
-  for (const ValueId id : graph.inputs) {
-    if (graph.value(id).type.dtype != DType::kF32) {
-      std::ranges::fill(executor.i32(id), 0);
-      continue;
+// The least time of each node in `steps` steps.
+std::vector<Sample> measure_nodes(TrainingCase& training, int steps) {
+  std::vector<Sample> samples = samples_of(training.session());
+  for (int step = 0; step < steps; ++step) {
+    StepTimes times(samples.size(), samples.size(), /*parts=*/1);
+    training.step(&times);
+    for (size_t i = 0; i < samples.size(); ++i) {
+      samples[i].seconds = std::min(samples[i].seconds, times.mean_seconds(i));
     }
-    uint32_t state = 1;
-    const bool is_image = id == graph.inputs[0];
-    for (float& x : executor.f32(id)) {
-      state = state * 1664525u + 1013904223u;
-      x = is_image ? static_cast<float>(state >> 8) / (1 << 24) : 0.0f;
-    }
-    if (graph.value(id).name == "adam_correction") std::ranges::fill(executor.f32(id), 1.0f);
   }
+  return samples;
 }
-
-// The kernels of a program one by one, as the executor calls them.
-class Stepper {
- public:
-  explicit Stepper(const Executor& executor) : program_(executor.program()), executor_(executor) {
-    for (const NodeId id : program_.schedule.order) {
-      if (!program_.buffers.elided[index(id)]) add(id);
-    }
-  }
-
-  // The least time of each node in `steps` steps.
-  std::vector<Sample> measure(int steps) {
-    std::vector<Sample> samples;
-    for (const Call& call : calls_) {
-      samples.push_back({node_work(program_.graph, *call.node), 1e30});
-    }
-    for (int step = 0; step < steps; ++step) {
-      write_inputs(executor_);
-      for (size_t i = 0; i < calls_.size(); ++i) {
-        const auto start = std::chrono::steady_clock::now();
-        const Call& call = calls_[i];
-        call.node->op->forward(*call.node,
-                               KernelArgs(tt_best_kernels(), call.in, call.out, call.scratch));
-        samples[i].seconds = std::min(samples[i].seconds, seconds_since(start));
-      }
-    }
-    return samples;
-  }
-
- private:
-  struct Call {
-    const Node* node;
-    std::vector<Operand> in, out;
-    std::byte* scratch = nullptr;
-  };
-
-  void* address(ValueId id) const {
-    const Buffers& buffers = program_.buffers;
-    const Value& root = program_.graph.value(buffers.root[index(id)]);
-    const size_t offset = buffers.offset[index(id)];
-    if (is_persistent(root.role)) return root.data->bytes().data() + offset;
-    const auto buffer = buffers.of_value[index(id)];
-    return buffer.has_value() ? in_arena(*buffer) + offset : nullptr;
-  }
-  std::byte* in_arena(size_t buffer) const {
-    return executor_.arena().data() + program_.plan.offsets[buffer];
-  }
-
-  void add(NodeId id) {
-    const Graph& graph = program_.graph;
-    const Node& node = graph.node(id);
-    Call call{.node = &node, .in = {}, .out = {}};
-    for (const ValueId v : node.inputs) call.in.push_back({&graph.value(v).type, address(v)});
-    for (const ValueId v : node.outputs) call.out.push_back({&graph.value(v).type, address(v)});
-    const auto scratch = program_.buffers.of_scratch[index(id)];
-    if (scratch.has_value()) call.scratch = in_arena(*scratch);
-    calls_.push_back(std::move(call));
-  }
-
-  const Program& program_;
-  const Executor& executor_;
-  std::vector<Call> calls_;
-};
 
 // Of this thread alone: a whole step seldom gets through without being interrupted.
 double processor_seconds() {
@@ -136,12 +68,11 @@ double processor_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-double measure_step(Executor& executor, int steps) {
+double measure_step(TrainingCase& training, int steps) {
   double least = 1e30;
   for (int step = 0; step < steps; ++step) {
-    write_inputs(executor);
     const double start = processor_seconds();
-    executor.step();
+    training.step();
     least = std::min(least, processor_seconds() - start);
   }
   return least;
@@ -171,11 +102,12 @@ void report(const std::vector<Sample>& samples, double step) {
 }
 
 std::vector<Sample> run_case(const std::string& model, const std::string& update, int64_t batch) {
-  Executor executor(training_graph(model, update, batch).graph);
-  const double first = measure_step(executor, 1);
+  constexpr int64_t kClasses = 10;
+  TrainingCase training(method_of(model, update, batch), kClasses);
+  const double first = measure_step(training, 1);
   const int steps = std::clamp(static_cast<int>(2.0 / first), 7, 100);
-  const double step = measure_step(executor, steps);
-  std::vector<Sample> samples = Stepper(executor).measure(steps);
+  const double step = measure_step(training, steps);
+  std::vector<Sample> samples = measure_nodes(training, steps);
   std::printf("%s %s batch %lld, least of %d\n", model.substr(model.rfind('/') + 1).c_str(),
               update.c_str(), static_cast<long long>(batch), steps);
   report(samples, step);

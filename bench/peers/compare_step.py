@@ -25,6 +25,7 @@ def run_engine(args: argparse.Namespace) -> Dict[str, Any]:
         command = [args.engine, "--model", str(model_path(args.model)), "--synthetic",
                    "--update", args.update, "--batch-size", str(args.batch_size),
                    "--optimizer", "sgd",  # as step_torch.py
+                   "--threads", str(args.threads),
                    "--max-steps", str(args.steps + args.warm_up), "--report", str(report)]
         subprocess.run(command + shlex.split(args.engine_args), check=True,
                        stdout=subprocess.DEVNULL)
@@ -43,7 +44,7 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
     parser.add_argument("--engine", required=True, help="path of tinytl-train")
-    parser.add_argument("--engine-args", default="--threads 1", help="more arguments, one string")
+    parser.add_argument("--engine-args", default="", help="more arguments, one string")
     parser.add_argument("--pairs", type=int, default=5)
     args = parser.parse_args()
     ours: List[Dict[str, Any]] = []
@@ -55,8 +56,8 @@ def main() -> None:
     theirs_seconds = [r["step_seconds_median"] for r in theirs]
     ratios = [b / a for a, b in zip(ours_seconds, theirs_seconds)]
     torch_run = theirs[0]
-    print(f"{Path(args.model).name}, update {args.update}, batch {args.batch_size}, one thread, "
-          f"{args.pairs} alternating pairs of {args.steps} steps")
+    print(f"{Path(args.model).name}, update {args.update}, batch {args.batch_size}, "
+          f"{args.threads} thread(s), {args.pairs} alternating pairs of {args.steps} steps")
     print(f"PyTorch configuration {args.config}, BLAS {torch_run['blas']}")
     print(f"step      engine {spread(ours_seconds, 1e3, ' ms')}   "
           f"PyTorch {spread(theirs_seconds, 1e3, ' ms')}")

@@ -1,6 +1,6 @@
 """Time and memory of one PyTorch training step (forward, backward, SGD with momentum).
 
-One thread, float32, the folded network of the ONNX file. Two configurations:
+Float32, the folded network of the ONNX file. Two configurations:
     default  NCHW, plain malloc
     best     channels_last, ReLU in place, glibc malloc that never gives memory back
 Time and memory come from separate processes, the second one under heap_peak.c. One JSON line:
@@ -137,9 +137,11 @@ def measure_memory(args: argparse.Namespace) -> Dict[str, Any]:
 def run(args: argparse.Namespace, part: str, environment: Dict[str, str]) -> Dict[str, Any]:
     """This script again in a fresh process that measures one part."""
     command = [sys.executable, __file__, "--part", part]
-    for key in ("model", "update", "config", "loss", "batch_size", "classes", "steps", "warm_up"):
+    for key in ("model", "update", "config", "loss", "batch_size", "classes", "steps", "warm_up",
+                "threads"):
         command += ["--" + key.replace("_", "-"), str(getattr(args, key))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **environment}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads),
+                   "OPENBLAS_NUM_THREADS": str(args.threads), **environment}
     output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout
     return json.loads(output)
 
@@ -168,6 +170,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", type=int, default=100, help="0 keeps the model's classifier")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--warm-up", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
 
 
 def main() -> None:
@@ -178,7 +181,7 @@ def main() -> None:
     parser.add_argument("--part", choices=("all", "time", "memory"), default="all",
                         help=argparse.SUPPRESS)
     args = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     part = {"all": measure, "time": measure_time, "memory": measure_memory}[args.part]
     print(json.dumps(part(args)))
 
