@@ -215,7 +215,7 @@ std::vector<ValueId> saved_values(const Graph& graph) {
     return value.producer != kNoNode && graph.node(value.producer).phase == Phase::kForward;
   };
   for (const Node& node : graph.nodes()) {
-    if (node.phase != Phase::kBackward && node.phase != Phase::kRecompute) continue;
+    if (node.phase == Phase::kForward) continue;
     const bool condenses = condenses_forward_values(graph, node);
     for (const ValueId id : condenses ? node.outputs : node.inputs) {
       saved[index(id)] = saved[index(id)] || condenses || is_forward(id);

@@ -1,10 +1,10 @@
 // The two gradients of convolution. Attributes: those of the convolution, and "shape" of the
 // result.
 //
-//   Conv2dGradInput(dy, w):  dx[n,h,v,c] = sum over the (p,q,i,j) that read it of dy[n,p,q,o]
-//   w[i,j,c,o] Conv2dGradWeight(x, dy): dw[i,j,c,o] = sum_{n,p,q} x[n, p sh + i dh - top, q sw + j
-//   dw - left, c] dy[n,p,q,o]
-//
+//   Conv2dGradInput(dy, w):
+//     dx[n,h,v,c] = sum over the (p,q,i,j) that read it of dy[n,p,q,o] w[i,j,c,o]
+//   Conv2dGradWeight(x, dy):
+//     dw[i,j,c,o] = sum_{n,p,q} x[n, p sh + i dh - top, q sw + j dw - left, c] dy[n,p,q,o]
 //   Conv2dGradWeightAdd(sum, x, dy): sum += "factor" dw
 //
 // As with the convolution, dx may lie over dy where the kernel is 1x1 and the sizes agree, w may

@@ -19,6 +19,7 @@ Share KernelArgs::share(int64_t n, int64_t grain) const {
   const auto border = [&](int64_t i) { return std::min(n, grains * i / part_.count * grain); };
   return {border(part_.index), border(part_.index + 1)};
 }
+
 void check(bool ok, const Node& node, InputTypes in, std::string_view message) {
   if (ok) return;
   std::string text = "node \"" + node.name + "\" (" + std::string(node.op->name) +

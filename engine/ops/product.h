@@ -46,8 +46,8 @@ inline size_t product_scratch(tt_gemm g, const TensorType& w, const tt_kernels& 
 
 // The block of c that one part computes, along the longer side.
 inline tt_gemm part_of(const KernelArgs& t, tt_gemm g) {
-  // Whole tiles, and whole vectors of every length: few columns divide more evenly than in tiles.
-  constexpr int64_t kRowGrain = 24, kColumnGrain = 16;
+  // Columns in pairs of the longest vectors: a part then needs no more scratch than the whole.
+  constexpr int64_t kRowGrain = 24, kColumnGrain = 32;
   if (g.m >= g.n) {
     const Share rows = t.share(g.m, kRowGrain);
     g.m = static_cast<int32_t>(rows.size());

@@ -20,6 +20,26 @@ Room room_in(const Buffers& buffers, const Schedule& schedule) {
   return room;
 }
 
+// Fuses what raises no peak: with masks and moved updates, or without, or nothing.
+template <class Assign>
+void fuse(Program& program, const Assign& assign, Buffers& in_place, Room& room) {
+  const Graph graph = program.graph;
+  const Schedule schedule = program.schedule;
+  for (const Room* const given :
+       {static_cast<const Room*>(&room), static_cast<const Room*>(nullptr)}) {
+    fuse_layers(program.graph, program.schedule, given);
+    Buffers fused = assign(nullptr);
+    Room fused_room = room_in(fused, program.schedule);
+    if (fused_room.most <= room.most) {
+      in_place = std::move(fused);
+      room = std::move(fused_room);
+      return;
+    }
+    program.graph = graph;
+    program.schedule = schedule;
+  }
+}
+
 // All that may work in place does; then, at steps with room below the same peak, what is faster out
 // of place works so, unless that cannot be placed as well.
 void assign_and_place(Program& program, const tt_kernels& kernels, const ScheduleOptions& options) {
@@ -28,11 +48,7 @@ void assign_and_place(Program& program, const tt_kernels& kernels, const Schedul
   };
   Buffers in_place = assign(nullptr);
   Room room = room_in(in_place, program.schedule);
-  if (options.fuse) {
-    fuse_layers(program.graph, program.schedule, &room);
-    in_place = assign(nullptr);
-    room = room_in(in_place, program.schedule);
-  }
+  if (options.fuse) fuse(program, assign, in_place, room);
   place(program, assign(&room), options);
   if (program.plan.arena_bytes == room.most) return;
   Buffers faster = std::move(program.buffers);

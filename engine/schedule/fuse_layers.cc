@@ -183,6 +183,7 @@ class Fusion {
     const Node& gradient = graph_.node(producer);
     if (gradient.op != &kConv2dGradWeight || !is_pointwise(gradient, node.input(kP))) return;
     const ValueId x = gradient.input(0), dy = gradient.input(1);
+    if (is_persistent_view(x) || is_persistent_view(dy)) return;  // its own update may come first
     const size_t from = step_of_[index(producer)] + 1, to = step_of_[index(update)] + 1;
     const auto bytes = [&](ValueId id) { return graph_.value(id).type.bytes(); };
     if (bytes(x) + bytes(dy) > bytes(dw) && !make_room(from, to, bytes(x) + bytes(dy))) return;
@@ -192,6 +193,13 @@ class Fusion {
     node.inputs = std::move(inputs);
     graph_.value(dw).producer = kNoNode;
     remove(producer);
+  }
+
+  bool is_persistent_view(ValueId id) const {
+    const Value& value = graph_.value(id);
+    if (value.producer == kNoNode) return is_persistent(value.role);
+    const Node& node = graph_.node(value.producer);
+    return view_offset(graph_, node).has_value() && is_persistent_view(node.input(0));
   }
 
   bool is_pointwise(const Node& gradient, ValueId w) const {

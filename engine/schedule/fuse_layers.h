@@ -9,14 +9,14 @@ namespace tinytl {
 //            `room`, also the ClipMask of that, at steps where its mask can live sooner.
 // Backward:  a gradient of an input and the MaskApply or ClipGrad of the activation in front;
 //            a gradient of weights and the Accumulate that adds it to a sum over micro-batches.
-// Update:    the gradient of the weights of a 1x1 convolution and its SgdUpdate or AdamUpdate,
-// where
-//            what it is computed from is smaller than the gradient, or has room.
+// Update:    the gradient of 1x1 weights and its SgdUpdate or AdamUpdate, where what it is computed
+//            from is smaller than the gradient, or has room.
 //
 // Always where nobody else reads what lies between. Values keep their ids (those in between are
-// left without a node); the nodes then stand in the order of the schedule. No step needs more bytes
-// than before, but for the masks. Results keep their bits, except that sums of gradients round
-// differently. O(nodes + edges).
+// left without a node); the nodes then stand in the order of the schedule. Steps need no
+// more bytes than before where they had not room for them, but where a value is part of a larger
+// one: compile() does without what raises the peak. Results keep their bits, except that sums of
+// gradients round differently. O(nodes + edges).
 //
 // Comes after differentiation: what a gradient rule sees are the nodes the network was made of.
 void fuse_layers(Graph& graph, Schedule& schedule, const Room* room = nullptr);

@@ -109,8 +109,8 @@ class OrderModel::Builder {
     for (const uint32_t g : step.writes) model_.groups_[g].writers.push_back(n);
     const int parts = parts_of(graph_, node, threads_);
     step.scratch = aligned(scratch_bytes(node, types, kernels_, parts));
-    if (!node.outputs.empty() && home_[index(node.output())] == kNone)
-      add_sharings(n, types, parts);
+    const bool has_own = !node.outputs.empty() && home_[index(node.output())] == kNone;
+    if (has_own) add_sharings(n, types, parts);
   }
 
   void add_sharings(uint32_t n, InputTypes types, int parts) {

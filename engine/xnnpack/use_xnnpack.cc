@@ -178,7 +178,8 @@ std::vector<XnnpackLayers::Group> XnnpackLayers::groups() {
 void XnnpackLayers::measure(Group& group, double seconds, size_t most_bytes) {
   constexpr int kFewest = 2, kMost = 100;
   const Candidate& c = *group.nodes[0];
-  if (c.types[kW].bytes() > most_bytes) return;
+  // Packing may need a copy of the weights besides its own for a moment.
+  if (2 * c.types[kW].bytes() > most_bytes) return;
   const std::shared_ptr<Layer> layer = group.make_layer();
   if (layer == nullptr) return;
   const std::unique_ptr<LayerKernel> kernel = c.kernel(layer);

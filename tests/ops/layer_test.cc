@@ -85,6 +85,11 @@ std::vector<Layer> gradients_of_inputs() {
        {kHalf, {5, 5, 24}},
        window(2, 2, 1, kImage),
        1},
+      {"PointwiseDeep",  // its parts differ in columns, and copy weights
+       &kConv2dGradInput,
+       {{1, 7, 7, 240}, {1, 1, 160, 240}},
+       window(1, 0, 1, {1, 7, 7, 160}),
+       1},
       {"Linear", &kMatMul, {{3, 136}, {56, 136}}, kForwardTransposed, 1},
       {"Sum", &kAdd, {kImage, kImage}, {}},
       {"Accumulate",

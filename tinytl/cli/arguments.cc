@@ -127,7 +127,8 @@ void add_threads_option(CLI::App& app, int& threads) {
       "");
   app.add_option("--threads", threads,
                  "Threads that compute, or auto: one for each processor. The result is the same "
-                 "for any number; each needs scratch memory of its own")
+                 "for any number, unless a memory budget leads to another plan; each needs "
+                 "scratch memory of its own")
       ->transform(number_of_processors)
       ->check(CLI::Range(1, ThreadPool::kMost))
       ->type_name("UINT")

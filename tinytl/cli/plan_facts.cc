@@ -196,7 +196,7 @@ std::vector<std::string> keepers_of(const Context& c, const std::vector<ValueId>
   std::vector<std::string> names;
   for (const auto& [step, n] : in_order) {
     const Node& node = graph.node(n);
-    if (node.phase == Phase::kForward || node.phase == Phase::kUpdate) continue;
+    if (node.phase == Phase::kForward) continue;
     if (condenses_forward_values(graph, node)) continue;
     names.push_back(describe(node) + (node.phase == Phase::kRecompute ? ", recomputed" : ""));
   }

@@ -89,7 +89,7 @@ HWY_NOINLINE void sum_band(const WeightBand& band, int64_t top) {
 template <class W, bool kPartial>
 HWY_INLINE void sum_taps(const WeightBand& band) {
   constexpr int K = W::kSize;
-  constexpr bool kMany = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;  // 32, not 16
+  constexpr bool kMany = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON;  // 32, not 16
   constexpr int kRows = K == 3 ? 3 : kMany ? (K == 5 ? 5 : 3) : (K == 5 ? 2 : 1);
   int64_t top = 0;
   for (; top + kRows <= K; top += kRows) sum_band<W, kRows, kPartial>(band, top);
@@ -148,9 +148,9 @@ inline void depthwise_grad_weight(const tt_conv2d_shape* s, const float* x, cons
   const SumTaps whole = sum_taps_of<false>(*s), partial = sum_taps_of<true>(*s);
   // Of all channels, or the sums would depend on how many are computed together.
   const int64_t rows = std::max<int64_t>(1, kBandFloats / (x_row * s->stride_h));
+  const bool large = s->batch * s->in_h * x_row >= 4 * kLargeFloats;
   for (int64_t n = 0; n < s->batch; ++n) {
     for (int64_t row = 0; row < s->out_h; row += rows) {
-      const bool large = s->in_h * x_row >= kLargeFloats;
       for (int64_t c = 0; c < channels; c += kLanes) {
         const float* const image_x = x + n * s->in_h * x_row;
         const float* const image_dy = dy + n * s->out_h * dy_row;

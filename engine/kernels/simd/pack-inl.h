@@ -52,7 +52,7 @@ HWY_INLINE V load_blocks(At&& at) {
   } else if constexpr (kLanes == 8) {
     return hn::Combine(kD, block(1), block(0));
   } else {
-#if HWY_TARGET == HWY_AVX3
+#if HWY_TARGET <= HWY_AVX3
     // Loads under masks: the shuffles are the narrow place of a transposition.
     __m512 all = _mm512_broadcast_f32x4(block(0).raw);
     all = _mm512_mask_broadcast_f32x4(all, 0x00F0, block(1).raw);

@@ -33,7 +33,7 @@ namespace tinytl {
 namespace HWY_NAMESPACE {
 
 void fill_products(tt_kernels& table) {
-  table.name = HWY_TARGET == HWY_AVX3   ? "avx512"
+  table.name = HWY_TARGET <= HWY_AVX3   ? "avx512"
                : HWY_TARGET == HWY_AVX2 ? "avx2"
                : HWY_TARGET == HWY_SSE4 ? "sse4"
                : HWY_TARGET == HWY_NEON ? "neon"

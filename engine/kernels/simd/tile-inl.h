@@ -20,7 +20,7 @@ namespace HWY_NAMESPACE {
 
 // Registers hold the sums, a row of B and an element of A: 32 of them 14 x 2 sums, which cut images
 // of 224, 112, ... 7 pixels without a rest, or 9 x 3; 16 of them 6 x 2, 4 x 3 or 12 x 1.
-constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
+constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON;
 constexpr int kMaxVecs = 3;
 constexpr int tile_rows(int64_t vecs) {
   if (vecs == 1) return kManyRegisters ? 14 : 12;
