@@ -71,11 +71,12 @@ class Ahead {
 struct Walk {
   const float* x;  // input row and column 0, of the vector's channels
   int64_t x_row, x_col;
-  const float* w;  // [taps][kLanes], aligned
-  const float* bias;
+  const float* w = nullptr;  // [taps][kLanes], aligned
+  const float* bias = nullptr;
   float* y;  // output row and column 0
   int64_t y_row, y_col;
-  const float *x_ahead, *y_ahead;  // null, or what to fetch into L2 while this walks (Ahead)
+  // Null, or what to fetch into L2 while this walks (Ahead).
+  const float *x_ahead = nullptr, *y_ahead = nullptr;
   const Axis *rows, *cols;
   size_t lanes;
 };

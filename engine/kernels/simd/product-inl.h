@@ -161,9 +161,9 @@ class BlockProduct {
         const int64_t height = ceil_div(rows - i, tiles);
         t.a = p_.a + outer * p_.a_outer + (row + i) * p_.a_row;
         t.c = p_.c + outer * p_.c_outer + (row + i) * p_.c_row + j;
-        const TileFn run =
+        const TileFn compute =
             bytes ? tile_fn<int8_t>(height, vecs, partial) : tile_fn<float>(height, vecs, partial);
-        run(t);
+        compute(t);
         if (ends_) finish_rows(t, height, vecs, cols);
         i += height;
       }
