@@ -10,8 +10,6 @@ namespace {
 
 enum { kX, kY };
 
-bool has_epilogue(const Node& node) { return node.attributes.has("low") || has_keep(node); }
-
 OutputTypes infer(const Node& node, InputTypes in) {
   const OutputTypes z = infer_broadcast(node, in.first(own_inputs(node, in)));
   check(!has_epilogue(node) || in[kX].shape == in[kY].shape, node, in, "limits need equal shapes");

@@ -66,25 +66,13 @@ void forward(const Node& node, const KernelArgs& t) {
   const float* x = t.f32(kX);
   const tt_weights w = t.weights(kW);
   const tt_epilogue epilogue = epilogue_of(node, t, kB);
-  if (t.out_f32() == x) {
-    run_over_pixels(t, s, *block_of(s),
-                    [&](int64_t first, int64_t count, const float* from, float* to, void* scratch) {
-                      tt_gemm g = pointwise_product(pixels_part(s, count));
-                      g.a = from;
-                      g.b = w;
-                      g.c = to;
-                      g.epilogue = shifted(epilogue, first * s.out_c);
-                      t.kernels().gemm(&g, scratch);
-                    });
-    return;
-  }
   if (is_pointwise(s)) {
     tt_gemm g = pointwise_product(s);
     g.a = x;
     g.b = w;
     g.c = t.out_f32();
     g.epilogue = epilogue;
-    return run_product(t, g);
+    return g.c == x ? run_over_pixels(t, *block_of(s), g) : run_product(t, g);
   }
   const Share rows = t.share(int64_t{s.batch} * s.out_h);
   for_each_run_of_rows(

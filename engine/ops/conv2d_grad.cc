@@ -65,25 +65,13 @@ void forward(const Node& node, const KernelArgs& t) {
   const float* dy = t.f32(kDy);
   const tt_weights w = t.weights(kW);
   const tt_epilogue epilogue = epilogue_of(node, t);
-  if (t.out_f32() == dy) {
-    run_over_pixels(t, s, *block_of(s),
-                    [&](int64_t first, int64_t count, const float* from, float* to, void* scratch) {
-                      tt_gemm g = pointwise_product(pixels_part(s, count));
-                      g.a = from;
-                      g.b = w;
-                      g.c = to;
-                      g.epilogue = shifted(epilogue, first * s.in_c);
-                      t.kernels().gemm(&g, scratch);
-                    });
-    return;
-  }
   if (is_pointwise(s)) {
     tt_gemm g = pointwise_product(s);
     g.a = dy;
     g.b = w;
     g.c = t.out_f32();
     g.epilogue = epilogue;
-    return run_product(t, g);
+    return g.c == dy ? run_over_pixels(t, *block_of(s), g) : run_product(t, g);
   }
   const Share rows = t.share(int64_t{s.batch} * s.in_h, s.stride_h);
   for_each_run_of_rows(rows.begin, rows.end, s.in_h,

@@ -55,11 +55,4 @@ inline bool is_pointwise(const tt_conv2d_shape& s) {
          s.in_w == s.out_w;
 }
 
-// `count` pixels of a pointwise convolution.
-inline tt_conv2d_shape pixels_part(tt_conv2d_shape s, int64_t count) {
-  s.batch = s.in_h = s.out_h = 1;
-  s.in_w = s.out_w = static_cast<int32_t>(count);
-  return s;
-}
-
 }  // namespace tinytl

@@ -21,6 +21,8 @@ void conv2d_vjp(GradBuilder& grad, const OpDef& grad_input, const OpDef& grad_we
 // With masks the last dimension is a multiple of 8.
 bool has_keep(const Node& node);
 inline bool has_clip(const Node& node) { return node.attributes.has("low") && !has_keep(node); }
+// Whether its result is changed before it is written.
+inline bool has_epilogue(const Node& node) { return node.attributes.has("low") || has_keep(node); }
 // The inputs that an operator has for itself, without that of keep.
 size_t own_inputs(const Node& node, InputTypes in);
 // `y`, and the mask where the node writes one. Checks the attributes.

@@ -5,7 +5,8 @@
 #include <cstring>
 #include <optional>
 
-#include "engine/ops/op.h"
+#include "engine/ops/layer_parts.h"
+#include "engine/ops/op_helpers.h"
 
 namespace tinytl {
 
@@ -16,9 +17,7 @@ inline constexpr int64_t kPointwiseRows = 32;
 // it is not 1x1 with stride 1 and as many channels out as in.
 inline std::optional<tt_conv2d_shape> pointwise_block(const tt_conv2d_shape& s,
                                                       int64_t most_blocks) {
-  const bool pointwise = s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1 &&
-                         s.pad_top == 0 && s.pad_left == 0 && s.groups == 1;
-  if (!pointwise || s.in_c != s.out_c || s.in_h != s.out_h || s.in_w != s.out_w) return {};
+  if (!is_pointwise(s) || s.in_c != s.out_c) return {};
   tt_conv2d_shape block = s;
   block.batch = block.in_h = block.out_h = 1;
   const int64_t pixels = int64_t{s.batch} * s.in_h * s.in_w;
@@ -36,20 +35,20 @@ inline size_t pointwise_in_place_scratch(const tt_conv2d_shape& block, size_t ke
   return static_cast<size_t>(copied_floats(block)) * sizeof(float) + kernel_scratch;
 }
 
-// `compute(first, count, from, to, scratch)` for one block of pixels after the other, from a copy
-// of them to where they were. Each pixel depends on itself only, so the bits are those of a whole
-// result beside the input.
-template <class Compute>
-void run_over_pixels(const KernelArgs& t, const tt_conv2d_shape& s, const tt_conv2d_shape& block,
-                     Compute&& compute) {
+// The product `g` of the whole convolution, whose a and c are the same tensor: one block of pixels
+// after the other, from a copy of them to where they were. Each pixel depends on itself only, so
+// the bits are those of a whole result beside the input.
+inline void run_over_pixels(const KernelArgs& t, const tt_conv2d_shape& block, const tt_gemm& g) {
   float* const copy = static_cast<float*>(t.scratch());
-  float* const kernel_scratch = copy + copied_floats(block);
-  const Share pixels = t.share(int64_t{s.batch} * s.in_h * s.in_w, block.in_w);
+  const Share pixels = t.share(g.m, block.in_w);
   for (int64_t first = pixels.begin; first < pixels.end; first += block.in_w) {
-    const int64_t count = std::min<int64_t>(pixels.end - first, block.in_w);
-    float* const to = t.out_f32() + first * s.in_c;
-    std::memcpy(copy, to, static_cast<size_t>(count * s.in_c) * sizeof(float));
-    compute(first, count, copy, to, kernel_scratch);
+    tt_gemm part = g;
+    part.m = static_cast<int32_t>(std::min<int64_t>(pixels.end - first, block.in_w));
+    part.c += first * g.c_row;
+    part.a = copy;
+    part.epilogue = shifted(g.epilogue, first * g.c_row);
+    std::memcpy(copy, part.c, static_cast<size_t>(part.m * g.c_row) * sizeof(float));
+    t.kernels().gemm(&part, copy + copied_floats(block));
   }
 }
 

@@ -40,7 +40,11 @@ inline tt_gemm weight_product(int64_t rows, int64_t k, int64_t n) {
 inline size_t product_scratch(tt_gemm g, const TensorType& w, const tt_kernels& kernels) {
   static constexpr float kF32 = 0;
   static constexpr int8_t kQ8 = 0;
-  (w.dtype == DType::kQ8 ? void(g.b.q8 = &kQ8) : void(g.b.f32 = &kF32));
+  if (w.dtype == DType::kQ8) {
+    g.b.q8 = &kQ8;
+  } else {
+    g.b.f32 = &kF32;
+  }
   return kernels.gemm_scratch_bytes(&g);
 }
 

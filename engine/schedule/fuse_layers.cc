@@ -13,8 +13,6 @@ bool is_one_of(const Node& node, std::initializer_list<const OpDef*> ops) {
   return std::ranges::find(ops, node.op) != ops.end();
 }
 
-bool has_epilogue(const Node& node) { return node.attributes.has("low") || has_keep(node); }
-
 class Fusion {
  public:
   Fusion(Graph& graph, Schedule& schedule, const Room* room)
