@@ -9,7 +9,11 @@
 namespace tinytl {
 
 // Parameters that share a learning rate.
-enum class Group : uint8_t { kHead, kBackbone };
+enum class Group : uint8_t {
+  kHead,      // the classifier
+  kBackbone,  // pretrained
+  kLite,      // lite residual modules, which start at random
+};
 
 struct TrainedParameter {
   ValueId parameter;

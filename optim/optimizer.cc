@@ -73,7 +73,9 @@ class Updates {
   ValueId rate(Group group) {
     const auto found = result_.learning_rate.find(group);
     if (found != result_.learning_rate.end()) return found->second;
-    const char* name = group == Group::kHead ? "learning_rate.head" : "learning_rate";
+    const char* name = group == Group::kHead   ? "learning_rate.head"
+                       : group == Group::kLite ? "learning_rate.lite"
+                                               : "learning_rate";
     return result_.learning_rate[group] = graph().add_input(name, {DType::kF32, {1}});
   }
 

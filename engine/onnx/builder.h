@@ -48,10 +48,16 @@ struct Batch {
   int64_t in_file = 1, now = 1;
 };
 
+// Height of the input images.
+struct Resolution {
+  int64_t in_file = 1, now = 1;
+};
+
 class Builder {
  public:
   Graph graph;
   Batch batch;
+  Resolution resolution;
   std::set<std::string> without_values;  // ImportOptions
 
   // Names of the nodes emitted from now on.

@@ -15,6 +15,8 @@ struct ImportOptions {
   int64_t batch = 1;
   // Sizes for other dimensions the file leaves open, by the name they have there.
   std::map<std::string, int64_t> dims = {};
+  // Height and width of an input of images, in place of those of the file; 0: as in the file.
+  int64_t resolution = 0;
   // Parameters, by their name in the graph, whose values are not read: they stay zero and take no
   // memory until something writes them. For those that will be replaced.
   std::set<std::string> without_values = {};

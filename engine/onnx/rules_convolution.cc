@@ -59,6 +59,17 @@ bool pads_fit(const Window& w) {
   return true;
 }
 
+// An average over the whole map of the file's resolution is one over the whole map of any.
+void follow_resolution(const Builder& builder, const Shape& in, Window& window) {
+  const auto [in_file, now] = builder.resolution;
+  if (in_file == now || window.pads != std::vector<int64_t>(4, 0)) return;
+  for (size_t d = 0; d < 2; ++d) {
+    const int64_t length = in[d + 2];
+    const bool covered = std::abs(window.kernel[d] * now - length * in_file) < in_file;
+    if (covered) window.kernel[d] = length;
+  }
+}
+
 void pool(Builder& builder, const OnnxNode& node) {
   const bool average = node.op() == "AveragePool";
   require(node.outputs() < 2 || node.output(1).empty(), "output of indices");
@@ -68,6 +79,7 @@ void pool(Builder& builder, const OnnxNode& node) {
   Window window = window_of(node, in, {});
   require(window.dilations == std::vector<int64_t>(2, 1), "dilations");
   require(pads_fit(window), "padding is not smaller than the kernel");
+  if (average && in.size() == 4) follow_resolution(builder, in, window);
   ValueId value = spatial_value(builder, x);
   Attributes attributes{{"ceil_mode", int64_t{node.flag("ceil_mode")}}};
   if (average) {

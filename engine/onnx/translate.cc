@@ -133,6 +133,7 @@ class Translator {
       const bool is_batch = shape[0] < 0 || shape[0] == builder_.batch.in_file;
       if (is_batch) shape[0] = builder_.batch.now;
     }
+    if (options_.resolution > 0) set_resolution(shape);
     require(checked_elements(shape) > 0, "is empty");
     Operand operand;
     const bool spatial = shape.size() >= 3 && shape.size() <= 4 && feeds_spatial(input.name());
@@ -142,6 +143,13 @@ class Translator {
                                              {DType::kF32, permuted(shape, operand.order)}, moved);
     result_.input_orders.push_back(operand.order);
     builder_.define(input.name(), std::move(operand));
+  }
+
+  void set_resolution(Shape& shape) {
+    require(is_image_batch(shape),
+            "has shape " + to_string(shape) + ", no images whose resolution could be chosen");
+    builder_.resolution = {.in_file = shape[2], .now = options_.resolution};
+    shape[2] = shape[3] = options_.resolution;
   }
 
   // The size of a dimension; -1 for a batch that the file leaves open.

@@ -73,6 +73,9 @@
   X(kMaxPoolGrad)                     \
   X(kReduceSum)                       \
   X(kReduceMean)                      \
+  X(kGroupNorm)                       \
+  X(kGroupNormGradInput)              \
+  X(kGroupNormGradScale)              \
   X(kLayerNorm)                       \
   X(kLayerNormGradInput)              \
   X(kLayerNormGradScale)              \

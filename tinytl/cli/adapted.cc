@@ -40,7 +40,9 @@ Inference inference_of(Graph network, int threads, bool xnnpack) {
 }  // namespace
 
 Adapted load_adapted(const AdaptedArguments& args, const ImageArguments& image) {
-  const Graph network = import_onnx(args.model, {.batch = args.batch_size});
+  const int64_t resolution = args.learnt.empty() ? 0 : learnt_resolution(args.learnt);
+  const Graph network =
+      import_onnx(args.model, {.batch = args.batch_size, .resolution = resolution});
   const bool xnnpack = args.xnnpack == "auto";
   if (!args.learnt.empty()) {
     AdaptedNetwork adapted = adapt(network, args.learnt);

@@ -40,10 +40,11 @@ CLI::Validator whole_number() {
 // sets (flowers17, cars66). A new classifier needs a rate 10 to 100 times that of pretrained
 // parameters.
 struct DefaultRates {
-  double new_head, bias, full;
+  double new_head, bias, lite, full;
 };
-const std::map<std::string, DefaultRates> kDefaultRates = {
-    {"adam", {1e-2, 1e-3, 1e-4}}, {"adamw", {1e-2, 1e-3, 1e-4}}, {"sgd", {5e-2, 5e-3, 1e-3}}};
+const std::map<std::string, DefaultRates> kDefaultRates = {{"adam", {1e-2, 1e-3, 1e-3, 1e-4}},
+                                                           {"adamw", {1e-2, 1e-3, 1e-3, 1e-4}},
+                                                           {"sgd", {5e-2, 5e-3, 5e-3, 1e-3}}};
 
 std::array<float, 3> three(const std::vector<float>& values, const char* flag) {
   if (values.size() == 1) return {values[0], values[0], values[0]};
@@ -53,28 +54,51 @@ std::array<float, 3> three(const std::vector<float>& values, const char* flag) {
 
 // The options that shape the result and that nothing else in a checkpoint shows.
 std::string recipe_of(const LoopArguments& loop, const MethodArguments& method,
-                      const ImageArguments& image) {
+                      const ImageArguments& image, double hold_out) {
   return fmt::format(
       "--optimizer {} --keep {} --loss {} --label-smoothing {} --dropout {} --clip-norm {} "
       "--weight-decay {} --momentum {} "
       "--nesterov {} --accumulate {} --schedule {} --warmup-epochs {} --crop-area {} --flip {} "
-      "--jitter {} --no-augment {} --memory-budget {} --arena-budget {} --xnnpack {}",
+      "--jitter {} --no-augment {} --hold-out {} --memory-budget {} --arena-budget {} --xnnpack {}",
       method.optimizer, loop.keep, method.loss, method.label_smoothing, method.dropout,
       method.clip_norm, method.weight_decay, method.momentum, method.nesterov, method.accumulate,
       loop.schedule, loop.warmup_epochs, image.crop_area_min, image.flip, image.jitter,
-      image.no_augment, method.memory_budget, method.arena_budget, method.xnnpack);
+      image.no_augment, hold_out, method.memory_budget, method.arena_budget, method.xnnpack);
+}
+
+// The defaults are the paper's.
+void add_lite_options(CLI::App& app, LiteOptions& lite) {
+  app.add_option("--lite-kernel", lite.kernel,
+                 "Side of the lite modules' convolution, odd; smaller where the map is")
+      ->check(CLI::Range(1, 15))
+      ->capture_default_str();
+  app.add_option("--lite-groups", lite.groups, "Groups of that convolution")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--lite-expand", lite.expand, "Its channels, of those of the block's input")
+      ->check(between(0.01, 100))
+      ->capture_default_str();
+  app.add_option("--lite-pool", lite.pool, "Side of the average pool in front of it; 1: none")
+      ->check(CLI::Range(1, 16))
+      ->capture_default_str();
 }
 
 }  // namespace
 
 void add_method_options(CLI::App& app, MethodArguments& args) {
   app.add_option("--model", args.model, "Pretrained network, an .onnx file")->required();
-  app.add_option("--update", args.update, "What trains: last, bias (default) or full")
-      ->check(CLI::IsMember({"last", "bias", "full"}));
+  app.add_option("--update", args.update,
+                 "What trains: last (the classifier), bias (default), lite (small modules beside "
+                 "the blocks), lite+bias, norm (scales and shifts) or full")
+      ->check(CLI::IsMember(update_names()));
   app.add_flag("--freeze-weights", args.freeze_weights,
                "No weight of the imported network changes (default unless --update full)");
   app.add_option("--head", args.head, "ONNX node name of the classifier, where it is not found");
   app.add_flag("--new-head", args.new_head, "A new classifier even where the old one fits");
+  add_lite_options(app, args.lite);
+  app.add_option("--resolution", args.resolution,
+                 "Height and width of the network's input, in place of the model file's")
+      ->check(CLI::Range(8, 4096));
   app.add_option("--loss", args.loss, "cross-entropy, or mse (the network reproduces its input)")
       ->check(CLI::IsMember({"cross-entropy", "mse"}))
       ->capture_default_str();
@@ -151,6 +175,10 @@ void add_data_options(CLI::App& app, DataArguments& args) {
       ->delimiter(',');
   app.add_option("--max-per-class", args.max_per_class, "At most so many training images a class")
       ->check(CLI::NonNegativeNumber);
+  app.add_option("--hold-out", args.hold_out,
+                 "Validate on this fraction of the training set, not on val: to compare settings "
+                 "without looking at val")
+      ->check(between(0.01, 0.9));
   app.add_flag("--strict", args.strict, "Stop at a damaged image instead of leaving it out");
 }
 
@@ -189,6 +217,8 @@ void add_loop_options(CLI::App& app, LoopArguments& args) {
                  "training set");
   app.add_option("--head-lr", args.head_rate, "Learning rate of the classifier")
       ->check(between(1e-30, kLargest));
+  app.add_option("--lite-lr", args.lite_rate, "Learning rate of lite residual modules")
+      ->check(between(1e-30, kLargest));
   app.add_option("--schedule", args.schedule, "cosine, step (x 0.1 at each third) or constant")
       ->check(CLI::IsMember({"cosine", "step", "constant"}))
       ->capture_default_str();
@@ -212,6 +242,13 @@ Update update_of(const MethodArguments& args) {
     usage_error("--freeze-weights and --update full contradict each other; leave one out");
   }
   return parse_update(args.update.empty() ? "bias" : args.update).value();
+}
+
+LiteOptions lite_of(const MethodArguments& args) {
+  if (args.lite.kernel % 2 == 0) usage_error("--lite-kernel must be odd");
+  LiteOptions lite = args.lite;
+  lite.seed = args.seed;
+  return lite;
 }
 
 Loss loss_of(const MethodArguments& args) {
@@ -335,6 +372,7 @@ LearningRates rates_of(const LoopArguments& loop, const MethodArguments& args, b
     if (!new_head) rates.head = rate;
   }
   if (loop.head_rate > 0) rates.head = loop.head_rate;
+  rates.lite = loop.lite_rate > 0 ? loop.lite_rate : defaults.lite;
   return rates;
 }
 
@@ -363,7 +401,7 @@ TrainerOptions trainer_of(const LoopArguments& loop, const MethodArguments& meth
   options.keep_best = loop.keep == "best";
   options.save = loop.save;
   options.checkpoint = checkpoint_of(loop);
-  options.recipe = recipe_of(loop, method, image);
+  options.recipe = recipe_of(loop, method, image, data.hold_out);
   options.checkpoint_steps = loop.checkpoint_steps;
   options.resume = loop.resume;
   options.resume_rates = loop.rate == "auto";

@@ -26,6 +26,8 @@ struct MethodArguments {
   std::string model;
   std::string update;  // empty: bias
   bool freeze_weights = false;
+  LiteOptions lite;
+  int64_t resolution = 0;  // 0: that of the model file
   std::string head;
   bool new_head = false;
   std::string loss = "cross-entropy";
@@ -55,6 +57,7 @@ struct DataArguments {
   std::string data;
   std::vector<std::string> only;
   int64_t max_per_class = 0;
+  double hold_out = 0;
   bool strict = false;
 };
 void add_data_options(CLI::App& app, DataArguments& args);
@@ -78,6 +81,7 @@ struct LoopArguments {
   int64_t max_steps = 0;
   std::string rate;      // number or "auto"; empty: the default of the method
   double head_rate = 0;  // 0: the default
+  double lite_rate = 0;  // 0: the default
   std::string schedule = "cosine";
   double warmup_epochs = 0;
   std::string save = "learnt.safetensors";
@@ -92,6 +96,7 @@ void add_loop_options(CLI::App& app, LoopArguments& args);
 // From words to values. Combinations that contradict each other throw CLI::ValidationError (exit
 // 2).
 Update update_of(const MethodArguments& args);
+LiteOptions lite_of(const MethodArguments& args);
 Loss loss_of(const MethodArguments& args);
 OptimizerOptions optimizer_of(const MethodArguments& args);
 // Samples that run at once; empty: to be chosen.

@@ -35,6 +35,7 @@ FittedClassifier in_pieces(const FittedClassifier& whole, std::span<const Tiling
   std::vector<ValueId> ids;
   result.graph = tile(whole.graph, tilings, &ids);
   for (ValueId& id : result.parameters) id = ids[index(id)];
+  for (ValueId& id : result.lite) id = ids[index(id)];
   return result;
 }
 
@@ -45,7 +46,7 @@ void NetworkSource::import(int64_t micro_batch) {
   fitted_ = {};  // before there are two
   micro_batch_ = 0;
   const Graph network =
-      import_onnx(args_.model, {.batch = micro_batch, .without_values = without_values_});
+      import_onnx(args_.model, {.batch = micro_batch, .resolution = args_.resolution, .without_values = without_values_});
   if (network.inputs.size() != 1) {
     throw InputError(args_.model + ": has " + std::to_string(network.inputs.size()) +
                      " inputs; training needs a network with one");
@@ -56,6 +57,7 @@ void NetworkSource::import(int64_t micro_batch) {
                 ? fit_classifier(network, classes_, {args_.head, args_.new_head, args_.seed})
                 : keep_classifier(network, args_.head);
   if (classes_ == 0) leave_output_as_input(fitted_.graph);
+  fitted_ = in_form_for(update_of(args_), std::move(fitted_), lite_of(args_));
   if (args_.dropout > 0 && fitted_.parameters.empty()) {
     throw InputError(args_.model +
                      ": has no classifier for --dropout to stand before; leave it out");
@@ -80,7 +82,7 @@ StepGraphs NetworkSource::build(int64_t micro_batch, std::span<const Tiling> til
   const Loss loss = loss_of(args_);
   OptimizerOptions optimizer = optimizer_of(args_);
   optimizer.accumulation_steps *= static_cast<int>(args_.batch_size / micro_batch);
-  const UpdateScheme scheme = make_scheme(form.graph, update_of(args_), form.parameters);
+  const UpdateScheme scheme = make_scheme(form, update_of(args_));
   return {.training = append_updates(differentiate(form.graph, loss, scheme), optimizer),
           .inference = std::move(network.graph),
           .loss = loss.kind};

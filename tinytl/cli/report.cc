@@ -46,6 +46,7 @@ void add_run(Json& report, const TrainingResult& result, const Measured& measure
   report["step_seconds_median"] = result.step_seconds_median;
   report["head_learning_rate"] = result.rates.head;
   report["learning_rate"] = result.rates.backbone;
+  report["lite_learning_rate"] = result.rates.lite;
   Json epochs = Json::array();
   for (const EpochResult& e : result.epochs) {
     epochs.push_back({{"loss", e.loss},

@@ -16,6 +16,7 @@
 #include "tinytl/cli/synthetic.h"
 #include "tinytl/train/choose_rates.h"
 #include "tinytl/train/process_memory.h"
+#include "tinytl/train/subset.h"
 
 namespace tinytl::cli {
 namespace {
@@ -56,15 +57,26 @@ void catch_interrupts() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+// A part of the training set in the place of val. The same for every seed: what differs between
+// runs is what is compared.
+void hold_out_from_train(DatasetSplits& data, double fraction) {
+  data.whole = std::move(data.train);
+  HoldOut parts = hold_out(*data.whole, fraction, /*seed=*/0);
+  data.train = std::move(parts.train);
+  data.val = std::move(parts.held_out);
+}
+
 // The data set, or random samples of the shape of the network's input.
 DatasetSplits open_data(const Arguments& args) {
   if (!args.synthetic) {
     if (args.data.data.empty()) {
       throw CLI::ValidationError("--data is required (or --synthetic, to measure without data)");
     }
-    return open_dataset(args.data.data, dataset_of(args.data));
+    DatasetSplits splits = open_dataset(args.data.data, dataset_of(args.data));
+    if (args.data.hold_out > 0) hold_out_from_train(splits, args.data.hold_out);
+    return splits;
   }
-  const Graph network = import_onnx(args.method.model);
+  const Graph network = import_onnx(args.method.model, {.resolution = args.method.resolution});
   const Shape& input = network.value(network.inputs.at(0)).type.shape;
   const int64_t classes = args.method.loss == "mse" ? 0 : args.synthetic_classes;
   const std::vector<int64_t> sample(input.begin() + 1, input.end());
@@ -105,9 +117,13 @@ void print_task(const Arguments& args, const Setup& setup, const DatasetSplits& 
   print_line("classifier", setup.classifier);
   print_line("trains", fmt::format("{} numbers", count_text(memory.trainable_scalars)));
   print_line("optimizer",
-             fmt::format("{}, rates {:g} (classifier) and {:g}, {}, {} epochs of batch {}{}{}",
-                         args.method.optimizer, rates.head, rates.backbone, args.loop.schedule,
-                         args.loop.epochs, args.method.batch_size, describe_parts(*setup.session),
+             fmt::format("{}, rates {:g} (classifier) and {:g}{}, {}, {} epochs of batch {}{}{}",
+                         args.method.optimizer, rates.head, rates.backbone,
+                         has_lite_residuals(update_of(args.method))
+                             ? fmt::format(" ({:g} lite modules)", rates.lite)
+                             : "",
+                         args.loop.schedule, args.loop.epochs, args.method.batch_size,
+                         describe_parts(*setup.session),
                          args.method.accumulate > 1
                              ? fmt::format(", {} batches an update", args.method.accumulate)
                              : ""));
@@ -118,25 +134,32 @@ void print_task(const Arguments& args, const Setup& setup, const DatasetSplits& 
   print_memory(memory, setup.session->step_program());
 }
 
+std::string rates_text(const LearningRates& rates, bool has_lite) {
+  return fmt::format("classifier {:.2g}, {}others {:.2g}", rates.head,
+                     has_lite ? fmt::format("lite modules {:.2g}, ", rates.lite) : "",
+                     rates.backbone);
+}
+
 LearningRates choose(Setup& setup, const Dataset& train, const LearntInfo& info,
                      const TrainerOptions& options) {
   fmt::print("\nchoosing learning rates on a part of the training set\n");
-  const auto print_trial = [](const RateTrial& t) {
+  const auto groups = setup.session->trained_groups();
+  const bool has_lite = std::ranges::find(groups, Group::kLite) != groups.end();
+  const auto print_trial = [&](const RateTrial& t) {
     print_line("trial",
-               t.diverged
-                   ? fmt::format("classifier {:.2g}, others {:.2g}: diverged", t.rates.head,
-                                 t.rates.backbone)
-                   : fmt::format("classifier {:.2g}, others {:.2g}: {} held out, loss {:.4f}",
-                                 t.rates.head, t.rates.backbone, percent_text(t.held_out_top1),
-                                 t.held_out_loss));
+               rates_text(t.rates, has_lite) +
+                   (t.diverged ? ": diverged"
+                               : fmt::format(": {} held out, loss {:.4f}",
+                                             percent_text(t.held_out_top1), t.held_out_loss)));
     std::fflush(stdout);
   };
   const RateChoice choice =
       choose_rates(*setup.session, train, info, options, print_trial, stop_requested);
-  print_line("chosen", fmt::format("classifier {:.2g}, others {:.2g} (trials of {} epochs on {} "
-                                   "samples, measured on {} others of the training set)",
-                                   choice.rates.head, choice.rates.backbone, choice.epochs,
-                                   choice.trained, choice.held_out));
+  print_line("chosen",
+             fmt::format("{} (trials of {} epochs on {} samples, measured on {} others of "
+                         "the training set)",
+                         rates_text(choice.rates, has_lite), choice.epochs, choice.trained,
+                         choice.held_out));
   return choice.rates;
 }
 
@@ -205,6 +228,8 @@ int train(const Arguments& args) {
 
   LearntInfo info{.model_fingerprint = setup.fingerprint,
                   .update = std::string(name_of(update_of(args.method))),
+                  .lite = lite_of(args.method),
+                  .resolution = args.method.resolution,
                   .classes = has_classes ? data.train->classes() : std::vector<std::string>{},
                   .head = args.method.head,
                   .new_head = args.method.new_head,
@@ -260,7 +285,7 @@ int train(const Arguments& args) {
   if (args.synthetic) return kDone;
   print_line("learnt", options.save.string());
   if (!args.loop.export_file.empty()) {
-    const Graph network = import_onnx(args.method.model);
+    const Graph network = import_onnx(args.method.model, {.resolution = args.method.resolution});
     export_onnx(adapt(network, options.save).network.graph, args.loop.export_file);
     print_line("exported", args.loop.export_file);
   }

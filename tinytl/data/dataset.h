@@ -55,6 +55,7 @@ struct DatasetOptions {
 };
 
 struct DatasetSplits {
+  std::shared_ptr<const Dataset> whole;  // what `train` and `val` are parts of, if of something
   std::unique_ptr<Dataset> train, val;
   int64_t ignored_files = 0;  // in class folders, but neither .jpg, .jpeg nor .png
 };

@@ -189,8 +189,8 @@ FittedClassifier keep_classifier(const Graph& graph, const std::string& head) {
 FittedClassifier with_dropout(const FittedClassifier& network, float rate) {
   TT_ASSERT(!network.parameters.empty());
   const Graph& graph = network.graph;
-  FittedClassifier result{
-      .graph = {}, .parameters = {}, .is_new = network.is_new, .description = network.description};
+  FittedClassifier result = network;
+  result.graph = {};
   result.graph.source = graph.source;
   // Rebuilt node by node, because the dropout has to stand before the classifier.
   std::vector<ValueId> ids(graph.values().size());
@@ -216,7 +216,8 @@ FittedClassifier with_dropout(const FittedClassifier& network, float rate) {
     for (size_t j = 0; j < outputs.size(); ++j) ids[index(node.outputs[j])] = outputs[j];
   }
   for (const ValueId id : graph.outputs) result.graph.outputs.push_back(ids[index(id)]);
-  for (const ValueId id : network.parameters) result.parameters.push_back(ids[index(id)]);
+  for (ValueId& id : result.parameters) id = ids[index(id)];
+  for (ValueId& id : result.lite) id = ids[index(id)];
   return result;
 }
 

@@ -17,6 +17,7 @@ struct ClassifierOptions {
 struct FittedClassifier {
   Graph graph;
   std::vector<ValueId> parameters;  // of the classifier: its weight and bias
+  std::vector<ValueId> lite = {};   // of lite residual modules (in_form_for in update.h)
   bool is_new = false;              // starts at random, not pretrained
   std::string description;          // for people: "replaced fc (1000 classes)"
 };

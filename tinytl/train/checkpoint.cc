@@ -48,6 +48,7 @@ void Trainer::save_checkpoint(const Position& at, const TrainingResult& result) 
                      {"recipe", options_.recipe},
                      {"head_rate", rates_.head},
                      {"backbone_rate", rates_.backbone},
+                     {"lite_rate", rates_.lite},
                      {"epoch", at.epoch},
                      {"batch", at.batch},
                      {"step", at.step},
@@ -113,12 +114,11 @@ void Trainer::check_same_run(const std::string& text) {
     throw InputError(path + ": was made with other options (" +
                      json.at("recipe").get<std::string>() + "); a resumed run needs the same");
   }
-  const LearningRates rates{json.at("head_rate"), json.at("backbone_rate")};
-  const bool same = rates.head == rates_.head && rates.backbone == rates_.backbone;
-  if (!same && !options_.resume_rates) {
+  const LearningRates rates{json.at("head_rate"), json.at("backbone_rate"), json.at("lite_rate")};
+  if (rates != rates_ && !options_.resume_rates) {
     throw InputError(path + ": was made with --lr " + json.at("backbone_rate").dump() +
-                     " and --head-lr " + json.at("head_rate").dump() +
-                     "; a resumed run needs the same");
+                     ", --head-lr " + json.at("head_rate").dump() + " and --lite-lr " +
+                     json.at("lite_rate").dump() + "; a resumed run needs the same");
   }
   rates_ = rates;
 }

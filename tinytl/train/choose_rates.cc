@@ -79,7 +79,7 @@ RateChoice choose_rates(Session& session, const Dataset& train, const LearntInfo
   choice.trained = parts.train->size();
   choice.held_out = parts.held_out->size();
   choice.epochs = trial_options.epochs;
-  Snapshot start(session);
+  Snapshot beginning(session);
   const auto try_rates = [&](const LearningRates& rates) {
     RateTrial trial{.rates = rates};
     trial_options.rates = rates;
@@ -93,23 +93,30 @@ RateChoice choose_rates(Session& session, const Dataset& train, const LearntInfo
     } catch (const DivergedError&) {
       trial.diverged = true;
     }
-    start.restore();
+    beginning.restore();
     choice.trials.push_back(trial);
     if (on_trial) on_trial(trial);
   };
   const auto best = [&] { return std::ranges::min_element(choice.trials, better)->rates; };
 
   for (const double factor : {1.0, 1.0 / 3, 1.0 / 10, 3.0}) {
-    if (!stop) try_rates({options.rates.head * factor, options.rates.backbone});
+    LearningRates rates = options.rates;
+    rates.head *= factor;
+    if (!stop) try_rates(rates);
   }
   if (choice.trials.empty()) return choice;  // stopped before the first
-  const LearningRates with_best_head = best();
-  const bool has_backbone =
-      std::ranges::any_of(session.trained_groups(), [](Group g) { return g == Group::kBackbone; });
-  for (const double factor : {1.0 / 3, 3.0}) {
-    if (stop || !has_backbone) break;
-    try_rates({with_best_head.head, with_best_head.backbone * factor});
-  }
+  const auto groups = session.trained_groups();
+  const auto try_around = [&](Group group, double LearningRates::*rate) {
+    const LearningRates start = best();
+    for (const double factor : {1.0 / 3, 3.0}) {
+      if (stop || std::ranges::find(groups, group) == groups.end()) return;
+      LearningRates rates = start;
+      rates.*rate *= factor;
+      try_rates(rates);
+    }
+  };
+  try_around(Group::kBackbone, &LearningRates::backbone);
+  try_around(Group::kLite, &LearningRates::lite);
   choice.rates = best();
   return choice;
 }

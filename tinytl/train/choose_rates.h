@@ -19,9 +19,9 @@ struct RateChoice {
 };
 
 // Trains a few epochs on four fifths of `train` with each of several rates, measures on the rest,
-// and keeps the best: first the rate of the classifier, then that of the other parameters, in
-// factors of about 3 around `options.rates`. The validation set is not looked at. Parameters,
-// optimizer state and counters of the session are as before afterwards.
+// and keeps the best: first the rate of the classifier, then those of the other groups of
+// parameters, in factors of about 3 around `options.rates`. The validation set is not looked at.
+// Parameters, optimizer state and counters of the session are as before afterwards.
 RateChoice choose_rates(Session& session, const Dataset& train, const LearntInfo& info,
                         const TrainerOptions& options,
                         const std::function<void(const RateTrial&)>& on_trial,

@@ -9,16 +9,18 @@ namespace {
 
 // The option of tinytl-train that sets a field.
 std::string flag_of(const std::string& field) {
-  if (field == "mean" || field == "update" || field == "head" || field == "squash") {
+  if (field == "mean" || field == "update" || field == "head" || field == "squash" ||
+      field == "resolution") {
     return "--" + field;
   }
   if (field == "deviation") return "--std";
   if (field == "new_head") return "--new-head";
+  if (field == "lite") return "--lite-kernel, --lite-groups, --lite-expand or --lite-pool";
   if (field == "center_fraction") return "--center-fraction";
   return field;
 }
 
-constexpr const char* kFormat = "tinytl-learnt-1";
+constexpr const char* kFormat = "tinytl-learnt-2";
 
 using Json = nlohmann::ordered_json;
 
@@ -46,9 +48,27 @@ class Hash {
   uint64_t hash_ = 0xcbf29ce484222325ull;
 };
 
+Json to_json(const LiteOptions& lite) {
+  return {{"kernel", lite.kernel},
+          {"groups", lite.groups},
+          {"expand", lite.expand},
+          {"pool", lite.pool},
+          {"nominal_resolution", lite.nominal_resolution}};
+}
+
+LiteOptions lite_from(const Json& json) {
+  return {.kernel = json.at("kernel"),
+          .groups = json.at("groups"),
+          .expand = json.at("expand"),
+          .pool = json.at("pool"),
+          .nominal_resolution = json.at("nominal_resolution")};
+}
+
 Json to_json(const LearntInfo& info) {
   return {{"model_fingerprint", info.model_fingerprint},
           {"update", info.update},
+          {"lite", to_json(info.lite)},
+          {"resolution", info.resolution},
           {"classes", info.classes},
           {"head", info.head},
           {"new_head", info.new_head},
@@ -111,6 +131,8 @@ LearntInfo unpack_info(const TensorFile& file, const std::filesystem::path& path
     const Json json = Json::parse(text->second);
     info.model_fingerprint = json.at("model_fingerprint");
     info.update = json.at("update");
+    info.lite = lite_from(json.at("lite"));
+    info.resolution = json.at("resolution");
     info.classes = json.at("classes").get<std::vector<std::string>>();
     info.head = json.at("head");
     info.new_head = json.at("new_head");
@@ -137,6 +159,10 @@ void restore(std::span<const Value> values, const TensorFile& file,
   for (const Value& value : values) overwrite(value, file, path);
 }
 
+int64_t learnt_resolution(const std::filesystem::path& learnt) {
+  return unpack_info(read_safetensors(learnt), learnt).resolution;
+}
+
 AdaptedNetwork adapt(const Graph& network, const std::filesystem::path& learnt) {
   const TensorFile file = read_safetensors(learnt);
   if (file.metadata.contains("checkpoint")) {
@@ -152,6 +178,12 @@ AdaptedNetwork adapt(const Graph& network, const std::filesystem::path& learnt) 
                        ? keep_classifier(network, info.head)
                        : fit_classifier(network, static_cast<int64_t>(info.classes.size()),
                                         {.head = info.head, .replace = info.new_head, .seed = 0});
+  const std::optional<Update> update = parse_update(info.update);
+  if (!update.has_value()) {
+    throw InputError(learnt.string() + ": was learnt by --update " + info.update +
+                     ", which this version does not know");
+  }
+  result.network = in_form_for(*update, std::move(result.network), info.lite);
   for (const NamedTensor& t : file.tensors) {
     const Value* value = result.network.graph.find(t.name);
     if (value == nullptr || !is_parameter(value->role)) {
@@ -160,11 +192,16 @@ AdaptedNetwork adapt(const Graph& network, const std::filesystem::path& learnt) 
     }
     overwrite(*value, file, learnt);
   }
-  for (const ValueId id : result.network.parameters) {
+  std::vector<ValueId> must_be_there = result.network.lite;
+  if (result.network.is_new) {
+    const auto& classifier = result.network.parameters;
+    must_be_there.insert(must_be_there.end(), classifier.begin(), classifier.end());
+  }
+  for (const ValueId id : must_be_there) {
     const Value& value = result.network.graph.value(id);
-    if (result.network.is_new && file.find(value.name) == nullptr) {
+    if (file.find(value.name) == nullptr) {
       throw InputError(learnt.string() + ": has no tensor \"" + value.name +
-                       "\" of the new classifier; it was cut short by another program");
+                       "\" of the new layers; it was cut short by another program");
     }
   }
   return result;

@@ -3,7 +3,7 @@
 
 #include "tinytl/data/augment.h"
 #include "tinytl/data/normalise.h"
-#include "tinytl/methods/classifier.h"
+#include "tinytl/methods/update.h"
 #include "tinytl/train/safetensors.h"
 
 namespace tinytl {
@@ -12,6 +12,8 @@ namespace tinytl {
 struct LearntInfo {
   std::string model_fingerprint;     // of the imported network, before training
   std::string update;                // "bias", ...
+  LiteOptions lite;                  // of an update with lite residuals
+  int64_t resolution = 0;            // of the network's input; 0: the model file's
   std::vector<std::string> classes;  // empty: the loss needs none
   std::string head;                  // --head, where it was given
   bool new_head = false;             // the classifier is not the network's own
@@ -42,5 +44,8 @@ struct AdaptedNetwork {
   LearntInfo info;
 };
 AdaptedNetwork adapt(const Graph& network, const std::filesystem::path& learnt);
+
+// Of the input that the network was trained at, which it has to be imported at; 0: the file's.
+int64_t learnt_resolution(const std::filesystem::path& learnt);
 
 }  // namespace tinytl

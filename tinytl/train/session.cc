@@ -103,7 +103,7 @@ void Session::write_inputs(const LearningRates& rates, uint64_t dropout_seed,
                            int64_t part) noexcept {
   const Executor& step = *step_;
   for (const auto& [group, id] : training_.learning_rate) {
-    step.f32(id)[0] = static_cast<float>(group == Group::kHead ? rates.head : rates.backbone);
+    step.f32(id)[0] = static_cast<float>(rates.of(group));
   }
   if (training_.adam_correction.has_value()) {
     const auto t = static_cast<double>(updates + 1);

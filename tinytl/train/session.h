@@ -11,8 +11,17 @@
 namespace tinytl {
 
 struct LearningRates {
-  double head = 1e-2, backbone = 1e-3;  // works untuned for bias-only with Adam
+  // Work untuned for bias-only and lite residuals with Adam.
+  double head = 1e-2, backbone = 1e-3, lite = 1e-3;
+
+  double of(Group group) const {
+    return group == Group::kHead ? head : group == Group::kLite ? lite : backbone;
+  }
+  friend bool operator==(const LearningRates&, const LearningRates&) = default;
 };
+inline LearningRates operator*(const LearningRates& rates, double factor) {
+  return {rates.head * factor, rates.backbone * factor, rates.lite * factor};
+}
 
 struct StepResult {
   double loss = 0;      // mean over the micro-batch

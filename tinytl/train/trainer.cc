@@ -75,8 +75,7 @@ LearningRates Trainer::rates_at(int64_t step) const {
       .total_steps = options_.epochs * steps_per_epoch_,
       .warmup_steps = std::llround(options_.warmup_epochs * double(steps_per_epoch_)),
       .step_interval = std::max<int64_t>(1, options_.epochs * steps_per_epoch_ / 3)};
-  const double factor = learning_rate_factor(schedule, step);
-  return {rates_.head * factor, rates_.backbone * factor};
+  return rates_ * learning_rate_factor(schedule, step);
 }
 
 TrainingResult Trainer::run(const TrainerEvents& events, const std::atomic<bool>& stop) {
