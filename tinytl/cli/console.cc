@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 namespace tinytl::cli {
 namespace {
@@ -77,6 +78,17 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
 
 void print_line(const std::string& name, const std::string& value) {
   fmt::print("  {:<{}}{}\n", name, kNameWidth, value);
+}
+
+std::string lite_text(const std::vector<LiteModule>& modules) {
+  if (modules.empty()) return "none";
+  std::map<int64_t, int, std::greater<>> of_kernel;
+  for (const LiteModule& module : modules) ++of_kernel[module.kernel];
+  std::string kernels;
+  for (const auto& [kernel, count] : of_kernel) {
+    kernels += fmt::format("{}{} x {}", kernels.empty() ? "" : ", ", kernel, count);
+  }
+  return fmt::format("{} modules, kernels {}", modules.size(), kernels);
 }
 
 void print_levers(const Setup& setup) {

@@ -20,6 +20,9 @@ void print_table(const std::vector<std::vector<std::string>>& rows);
 // "  name          value", one aligned line of a block.
 void print_line(const std::string& name, const std::string& value);
 
+// "16 modules, kernels 5 x 6, 3 x 7, 1 x 3", or "none".
+std::string lite_text(const std::vector<LiteModule>& modules);
+
 // What each lever saved and cost; nothing without levers.
 void print_levers(const Setup& setup);
 

@@ -45,8 +45,9 @@ void NetworkSource::import(int64_t micro_batch) {
   if (micro_batch == micro_batch_) return;
   fitted_ = {};  // before there are two
   micro_batch_ = 0;
-  const Graph network =
-      import_onnx(args_.model, {.batch = micro_batch, .resolution = args_.resolution, .without_values = without_values_});
+  const Graph network = import_onnx(
+      args_.model,
+      {.batch = micro_batch, .resolution = args_.resolution, .without_values = without_values_});
   if (network.inputs.size() != 1) {
     throw InputError(args_.model + ": has " + std::to_string(network.inputs.size()) +
                      " inputs; training needs a network with one");
@@ -57,7 +58,7 @@ void NetworkSource::import(int64_t micro_batch) {
                 ? fit_classifier(network, classes_, {args_.head, args_.new_head, args_.seed})
                 : keep_classifier(network, args_.head);
   if (classes_ == 0) leave_output_as_input(fitted_.graph);
-  fitted_ = in_form_for(update_of(args_), std::move(fitted_), lite_of(args_));
+  fitted_ = in_form_for(update_of(args_), std::move(fitted_), lite_of(args_), &lite_modules_);
   if (args_.dropout > 0 && fitted_.parameters.empty()) {
     throw InputError(args_.model +
                      ": has no classifier for --dropout to stand before; leave it out");

@@ -26,6 +26,7 @@ class NetworkSource : public StepSource {
   // Parameters of the model file that the fitted network does not have.
   const std::set<std::string>& replaced() const { return replaced_; }
   const FittedClassifier& fitted() const { return fitted_; }
+  const std::vector<LiteModule>& lite_modules() const { return lite_modules_; }
 
   // The divisors of the batch that the network can be built at, itself first; only itself where a
   // layer mixes the samples.
@@ -42,6 +43,7 @@ class NetworkSource : public StepSource {
   const int64_t classes_;
   int64_t micro_batch_ = 0;  // of what is held
   FittedClassifier fitted_;
+  std::vector<LiteModule> lite_modules_;
   const std::set<std::string> without_values_;
   std::string description_, fingerprint_;
   std::set<std::string> replaced_;

@@ -74,6 +74,17 @@ void show(const Views& views, const MethodArguments& args, const Setup& setup) {
   }
 }
 
+void print_lite_modules(const std::vector<LiteModule>& modules, bool one_by_one) {
+  if (modules.empty()) return;
+  print_line("lite residuals", lite_text(modules));
+  if (!one_by_one) return;
+  for (const LiteModule& m : modules) {
+    print_line(
+        "", fmt::format("{} block of {}: kernel {}, stride {}, {} channels", name_of(m.block.kind),
+                        m.block.name, m.kernel, m.stride, m.channels));
+  }
+}
+
 int plan(const MethodArguments& args, int64_t classes, const Views& views) {
   check_places(args.model,
                {{"--report", views.report}, {"--svg", views.svg}, {"--html", views.html}});
@@ -82,6 +93,7 @@ int plan(const MethodArguments& args, int64_t classes, const Views& views) {
              std::filesystem::path(args.model).filename().string());
   print_line("network", setup.imported);
   print_line("classifier", setup.classifier);
+  print_lite_modules(setup.lite_modules, views.explain);
   print_line("trains", count_text(setup.session->memory().trainable_scalars) + " numbers");
   print_levers(setup);
   print_memory(setup.session->memory(), setup.session->step_program());

@@ -20,6 +20,7 @@ Setup prepare(const MethodArguments& args, int64_t classes) {
   setup.new_classifier = source.fitted().is_new;
   setup.fingerprint = std::move(decision.fingerprint);
   setup.imported = source.description();
+  setup.lite_modules = source.lite_modules();
   setup.levers = std::move(decision.steps);
   setup.machine_scale = machine_scale();
   setup.predicted_seconds =

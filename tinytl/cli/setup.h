@@ -10,7 +10,8 @@ struct Setup {
   std::string classifier;       // "new, 112 -> 17, in place of fc (1000 classes)"
   bool new_classifier = false;  // starts at random, not pretrained
   std::string fingerprint;      // of the network as imported
-  std::string imported;         // "51 convolutions, 1 matrix; 357,448 parameters"
+  std::vector<LiteModule> lite_modules;
+  std::string imported;  // "51 convolutions, 1 matrix; 357,448 parameters"
   std::unique_ptr<Session> session;
 
   // With a budget: the plan without levers first, then with one after the other. Else empty.

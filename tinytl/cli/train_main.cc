@@ -115,6 +115,7 @@ void print_task(const Arguments& args, const Setup& setup, const DatasetSplits& 
       fmt::format("{} train, {} val samples, {} classes", count_text(data.train->size()),
                   count_text(data.val ? data.val->size() : 0), data.train->classes().size()));
   print_line("classifier", setup.classifier);
+  if (!setup.lite_modules.empty()) print_line("lite residuals", lite_text(setup.lite_modules));
   print_line("trains", fmt::format("{} numbers", count_text(memory.trainable_scalars)));
   print_line("optimizer",
              fmt::format("{}, rates {:g} (classifier) and {:g}{}, {}, {} epochs of batch {}{}{}",

@@ -57,7 +57,8 @@ std::vector<std::string> update_names() {
   return names;
 }
 
-FittedClassifier in_form_for(Update update, FittedClassifier network, const LiteOptions& options) {
+FittedClassifier in_form_for(Update update, FittedClassifier network, const LiteOptions& options,
+                             std::vector<LiteModule>* modules) {
   std::vector<ValueId> ids;
   if (has_lite_residuals(update)) {
     LiteOptions with_bias = options;
@@ -69,6 +70,7 @@ FittedClassifier in_form_for(Update update, FittedClassifier network, const Lite
     for (const LiteModule& module : lite.modules) {
       network.lite.insert(network.lite.end(), module.parameters.begin(), module.parameters.end());
     }
+    if (modules != nullptr) *modules = std::move(lite.modules);
   }
   if (update == Update::kNorm) {
     network.graph = insert_channel_scales(network.graph, network.parameters, &ids);

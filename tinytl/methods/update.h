@@ -33,8 +33,9 @@ inline bool has_lite_residuals(Update update) {
 // The network in the form that the method trains: with lite residual modules beside its blocks
 // (their parameters become `lite`), or with a scale for every channel behind its layers. It
 // computes the same numbers. Parameters are shared with `network`. Throws what
-// insert_lite_residuals throws.
-FittedClassifier in_form_for(Update update, FittedClassifier network, const LiteOptions& options);
+// insert_lite_residuals throws. `modules`, where given, is told of them.
+FittedClassifier in_form_for(Update update, FittedClassifier network, const LiteOptions& options,
+                             std::vector<LiteModule>* modules = nullptr);
 
 // Which parameters of such a network train. Those of `classifier` do under every method, as group
 // kHead; they may be empty (an autoencoder): then kLast is refused with InputError. Those of lite
