@@ -78,14 +78,10 @@ Executor::Instruction Executor::instruction_of(NodeId id) {
   const auto in = operands_of(node.inputs), out = operands_of(node.outputs);
   const auto buffer = program_->buffers.of_scratch[index(id)];
   std::byte* const scratch = buffer.has_value() ? buffer_address(*buffer) : nullptr;
-  Instruction instruction{.node = {.name = "",
-                                   .op = node.op,
-                                   .inputs = {},
-                                   .outputs = {},
-                                   .attributes = node.attributes,
-                                   .phase = node.phase},
-                          .args = {kernels_, in, out, scratch},
-                          .parts = {}};
+  const Node form{
+      .name = "", .op = node.op, .inputs = {}, .outputs = {}, .attributes = node.attributes};
+  Instruction instruction{
+      .node = &*forms_.insert(form).first, .args = {kernels_, in, out, scratch}, .parts = {}};
   const int parts = parts_of(graph(), node, program_->schedule.threads);
   if (parts == 1) return instruction;
   const size_t all = buffer.has_value() ? program_->buffers.lifetimes[*buffer].bytes : 0;
@@ -146,11 +142,11 @@ void Executor::step_timed(bool apply_updates, std::span<double> seconds) noexcep
 void Executor::run(const Instruction& instruction) noexcept {
   if (instruction.kernel != nullptr) return instruction.kernel->run(instruction.args);
   if (instruction.parts.empty()) {
-    return instruction.node.op->forward(instruction.node, instruction.args);
+    return instruction.node->op->forward(*instruction.node, instruction.args);
   }
   const auto run_part = [](const void* context, int part) {
     const auto& i = *static_cast<const Instruction*>(context);
-    i.node.op->forward(i.node, i.parts[static_cast<size_t>(part)]);
+    i.node->op->forward(*i.node, i.parts[static_cast<size_t>(part)]);
   };
   threads_->run(static_cast<int>(instruction.parts.size()), run_part, &instruction);
 }

@@ -71,7 +71,7 @@ class Executor {
 
  private:
   struct Instruction {
-    Node node;                          // without its name and values
+    const Node* node;                   // without its name and values
     KernelArgs args;                    // of the whole
     std::span<const KernelArgs> parts;  // where there are several
     LayerKernel* kernel = nullptr;      // instead of the operator's
@@ -80,6 +80,11 @@ class Executor {
   struct Less {
     bool operator()(const TensorType& a, const TensorType& b) const {
       return std::tie(a.dtype, a.shape) < std::tie(b.dtype, b.shape);
+    }
+  };
+  struct LessForm {
+    bool operator()(const Node& a, const Node& b) const {
+      return std::tie(a.op, a.attributes.items()) < std::tie(b.op, b.attributes.items());
     }
   };
   void give_state_storage();
@@ -96,6 +101,7 @@ class Executor {
   std::shared_ptr<ThreadPool> threads_;
   std::vector<std::shared_ptr<Tensor>> tensors_;  // keeps them alive
   std::set<TensorType, Less> types_;              // each once: many values have the same
+  std::set<Node, LessForm> forms_;                // operator and attributes, likewise
   std::vector<Operand> values_;                   // by id
   std::vector<Operand> operands_;                 // of the instructions, one after the other
   std::vector<KernelArgs> parts_;                 // likewise

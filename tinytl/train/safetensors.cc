@@ -97,6 +97,30 @@ void check_cover(const std::filesystem::path& path, std::vector<Range> ranges,
   if (end != data_bytes) fail(path, "holds more than its tensors; it was damaged");
 }
 
+std::string json_text(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// Written entry by entry: a training run has hundreds of tensors, and the tree of them all would
+// take more memory than some.
+std::string header_of(const TensorFile& file) {
+  std::string text = "{";
+  const auto add = [&](const std::string& key, const Json& value) {
+    if (text.size() > 1) text += ',';
+    text += json_text(key) + ':' + json_text(value);
+  };
+  if (!file.metadata.empty()) add("__metadata__", file.metadata);
+  uint64_t offset = 0;
+  for (const NamedTensor& t : file.tensors) {
+    const uint64_t bytes = t.tensor->bytes().size();
+    add(t.name, {{"dtype", text_of(t.tensor->type().dtype)},
+                 {"shape", t.tensor->type().shape},
+                 {"data_offsets", {offset, offset + bytes}}});
+    offset += bytes;
+  }
+  return text + '}';
+}
+
 }  // namespace
 
 const Tensor* TensorFile::find(std::string_view name) const {
@@ -107,17 +131,7 @@ const Tensor* TensorFile::find(std::string_view name) const {
 }
 
 void write_safetensors(const std::filesystem::path& path, const TensorFile& file) {
-  Json header = Json::object();
-  if (!file.metadata.empty()) header["__metadata__"] = file.metadata;
-  uint64_t offset = 0;
-  for (const NamedTensor& t : file.tensors) {
-    const uint64_t bytes = t.tensor->bytes().size();
-    header[t.name] = {{"dtype", text_of(t.tensor->type().dtype)},
-                      {"shape", t.tensor->type().shape},
-                      {"data_offsets", {offset, offset + bytes}}};
-    offset += bytes;
-  }
-  std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = header_of(file);
   while (text.size() % 8 != 0) text += ' ';  // tensors start aligned
   std::byte length[kLengthBytes];
   for (size_t i = 0; i < kLengthBytes; ++i) {
