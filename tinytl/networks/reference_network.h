@@ -1,0 +1,39 @@
+// Networks of the literature by name, with random weights: to plan, measure and compare memory
+// where no pretrained file is at hand.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/graph/graph.h"
+
+namespace tinytl {
+
+struct NetworkOptions {
+  int64_t batch = 1;
+  int64_t resolution = 0;  // height and width of the input; 0: the network's own
+  int64_t classes = 1000;
+  uint64_t seed = 0;
+  bool values = true;  // false: parameters stay zero, and take no memory until they are written
+};
+
+// The names that reference_network takes, without widths.
+std::vector<std::string> reference_networks();
+// The same for people: "proxylessnas-mobile, mobilenet-v2, ... (widths as in mobilenet-v2-0.35)".
+std::string reference_networks_text();
+
+// Input "input" f32[batch,resolution,resolution,3]; output f32[batch,classes], scores. Names of
+// nodes begin with their block's: "block3.expand". A mobile network takes a width multiplier behind
+// its name, as in "mobilenet-v2-0.35".
+//
+// Weights are uniform with the variance of He et al. (ICCV 2015), 2 / fan-in (1 / fan-in
+// where no activation follows, and less in the branches of a ResNet), and stand for layers into
+// which the normalisations are folded; biases are 0. The same name and seed give the same bits at
+// every resolution and batch.
+//
+// Throws InputError where nobody knows the name, or the resolution is smaller than the network's
+// total stride.
+Graph reference_network(std::string_view name, const NetworkOptions& options = {});
+
+}  // namespace tinytl
