@@ -22,14 +22,18 @@ bool is_convolution(const Node& node) {
   return node.op == &kConv2d || node.op == &kDepthwiseConv2d;
 }
 
-// A normalisation has two numbers a channel, of which folding leaves the bias.
-int64_t parameters_with_norms(const Graph& graph) {
+int64_t parameters_of(const Graph& graph) {
   int64_t count = 0;
   for (const Value& value : graph.values()) {
     if (is_parameter(value.role)) count += value.type.elements();
   }
+  return count;
+}
+
+int64_t channels_of_convolutions(const Graph& graph) {
+  int64_t count = 0;
   for (const Node& node : graph.nodes()) {
-    if (is_convolution(node)) count += graph.value(node.input(2)).type.elements();
+    if (is_convolution(node)) count += graph.value(node.output()).type.shape.back();
   }
   return count;
 }
@@ -59,9 +63,15 @@ TEST(ReferenceNetworks, HaveTheSizesThatArePublished) {
                              Published{"resnet-18", 224, 11689512, 1814073344},
                              Published{"resnet-34", 224, 21797672, 3663761408},
                              Published{"resnet-50", 224, 25557032, 4089184256}}) {
-    const Graph graph = reference_network(p.name, {.resolution = p.resolution, .values = false});
-    EXPECT_EQ(parameters_with_norms(graph), p.parameters) << p.name;
+    NetworkOptions options{.resolution = p.resolution, .values = false};
+    const Graph folded = reference_network(p.name, options);
+    options.norm = NetworkNorm::kGroup;
+    const Graph graph = reference_network(p.name, options);
+    EXPECT_EQ(parameters_of(graph), p.parameters) << p.name;
+    // Of the two numbers a channel, folding leaves the bias.
+    EXPECT_EQ(parameters_of(folded), p.parameters - channels_of_convolutions(graph)) << p.name;
     EXPECT_EQ(multiply_adds(graph), p.multiply_adds) << p.name;
+    EXPECT_EQ(multiply_adds(folded), p.multiply_adds) << p.name;
   }
 }
 
@@ -104,8 +114,17 @@ TEST(ReferenceNetworks, WidthsScaleChannels) {
   EXPECT_EQ(graph.value(graph.id_of("block17.project.weight")).type.shape.back(), 112);
   EXPECT_EQ(graph.value(graph.id_of("features.weight")).type.shape.back(), 1280);
   // Howard et al.'s 0.5 million.
-  EXPECT_EQ(parameters_with_norms(reference_network("mobilenet-v1-0.25", {.values = false})),
+  EXPECT_EQ(parameters_of(reference_network("mobilenet-v1-0.25",
+                                            {.norm = NetworkNorm::kGroup, .values = false})),
             470072);
+}
+
+TEST(ReferenceNetworks, NormsStartAsTheIdentity) {
+  const Graph graph =
+      reference_network("mobilenet-v2", {.resolution = 32, .norm = NetworkNorm::kGroup});
+  EXPECT_THAT(values_of(graph, "block3.expand.norm.weight"), testing::Each(1.0f));
+  EXPECT_THAT(values_of(graph, "block3.expand.norm.bias"), testing::Each(0.0f));
+  EXPECT_THAT(graph.find("block3.expand.bias"), testing::IsNull());
 }
 
 std::string refusal(const std::string& name, const NetworkOptions& options = {}) {

@@ -10,6 +10,9 @@
 namespace tinytl {
 namespace {
 
+constexpr int64_t kNormChannels = 8;  // a group, at most
+constexpr float kNormEpsilon = 1e-3f;
+
 Attributes window(int64_t kernel, int64_t stride) {
   const int64_t pad = kernel / 2;
   return {{"strides", Shape{stride, stride}}, {"pads", Shape(4, pad)}, {"dilations", Shape{1, 1}}};
@@ -25,6 +28,12 @@ void fill_uniform(std::span<float> values, double deviation, uint64_t seed, uint
   const double bound = std::sqrt(3.0) * deviation;
   Random random(seed, stream, /*sample=*/0);
   for (float& value : values) value = static_cast<float>(random.uniform(-bound, bound));
+}
+
+int64_t norm_groups(int64_t channels) {
+  int64_t size = kNormChannels;
+  while (channels % size != 0) --size;
+  return channels / size;
 }
 
 }  // namespace
@@ -57,8 +66,18 @@ void NetworkBuilder::depthwise(const std::string& name, const ConvolutionLayer& 
 void NetworkBuilder::finish(const std::string& name, const OpDef& op, ValueId weight,
                             Attributes attributes, Activation kind) {
   const Shape out{graph_.value(weight).type.shape.back()};
-  at_ = emit(graph_, op, name, {at_, weight, parameter(name + ".bias", Role::kBias, out)},
-             std::move(attributes));
+  std::vector<ValueId> inputs{at_, weight};
+  if (options_.norm == NetworkNorm::kFolded) {
+    inputs.push_back(parameter(name + ".bias", Role::kBias, out));
+  }
+  at_ = emit(graph_, op, name, inputs, std::move(attributes));
+  if (options_.norm == NetworkNorm::kGroup) {
+    const ValueId scale = parameter(name + ".norm.weight", Role::kWeight, out);
+    if (options_.values) std::ranges::fill(graph_.value(scale).data->f32(), 1.0f);
+    const ValueId shift = parameter(name + ".norm.bias", Role::kBias, out);
+    at_ = emit(graph_, kGroupNorm, name + ".norm", {at_, scale, shift},
+               {{"groups", norm_groups(out[0])}, {"epsilon", kNormEpsilon}});
+  }
   activation(name, kind);
 }
 

@@ -1,4 +1,4 @@
-// Layers of a network one behind the other: convolution and activation.
+// Layers of a network one behind the other: convolution, norm, activation.
 #pragma once
 
 #include <string>
@@ -25,7 +25,7 @@ class NetworkBuilder {
   void go_to(ValueId value) { at_ = value; }
   int64_t channels() const;
 
-  // With a padding of kernel / 2 on all sides, and a bias; then the activation.
+  // With a padding of kernel / 2 on all sides, then the norm, then the activation.
   void convolution(const std::string& name, const ConvolutionLayer& layer);
   void depthwise(const std::string& name, const ConvolutionLayer& layer);
   void activation(const std::string& name, Activation kind);
@@ -40,7 +40,7 @@ class NetworkBuilder {
  private:
   ValueId parameter(const std::string& name, Role role, Shape shape);
   ValueId weight(const std::string& name, Shape shape, double deviation);
-  // The node of the layer, and its activation.
+  // Norm and activation of the layer `node`, whose inputs are x and its weight.
   void finish(const std::string& name, const OpDef& op, ValueId weight, Attributes attributes,
               Activation kind);
 

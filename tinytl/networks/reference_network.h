@@ -10,10 +10,17 @@
 
 namespace tinytl {
 
+// What stands between a convolution and its activation.
+enum class NetworkNorm : uint8_t {
+  kFolded,  // nothing: the normalisation is part of the convolution, which has a bias
+  kGroup,   // group normalisation of up to 8 channels a group, behind a convolution without bias
+};
+
 struct NetworkOptions {
   int64_t batch = 1;
   int64_t resolution = 0;  // height and width of the input; 0: the network's own
   int64_t classes = 1000;
+  NetworkNorm norm = NetworkNorm::kFolded;
   uint64_t seed = 0;
   bool values = true;  // false: parameters stay zero, and take no memory until they are written
 };
@@ -28,9 +35,8 @@ std::string reference_networks_text();
 // its name, as in "mobilenet-v2-0.35".
 //
 // Weights are uniform with the variance of He et al. (ICCV 2015), 2 / fan-in (1 / fan-in
-// where no activation follows, and less in the branches of a ResNet), and stand for layers into
-// which the normalisations are folded; biases are 0. The same name and seed give the same bits at
-// every resolution and batch.
+// where no activation follows, and less in the branches of a ResNet); biases are 0, norms start as
+// the identity. The same name and seed give the same bits at every resolution and batch.
 //
 // Throws InputError where nobody knows the name, or the resolution is smaller than the network's
 // total stride.
