@@ -5,6 +5,9 @@
 #include <cmath>
 #include <map>
 
+#include "tinytl/methods/paper_accounting.h"
+#include "tinytl/networks/reference_network.h"
+
 namespace tinytl::cli {
 namespace {
 
@@ -66,6 +69,18 @@ std::string recipe_of(const LoopArguments& loop, const MethodArguments& method,
       image.no_augment, hold_out, method.memory_budget, method.arena_budget, method.xnnpack);
 }
 
+void add_network_options(CLI::App& app, MethodArguments& args) {
+  CLI::Option* model = app.add_option("--model", args.model, "Pretrained network, an .onnx file");
+  app.add_option("--network", args.network,
+                 "In its place a network with random weights: " + reference_networks_text())
+      ->excludes(model);
+  app.parse_complete_callback([&args] {
+    if (args.model.empty() && args.network.empty()) {
+      usage_error("--model is required (or --network, to measure without a model file)");
+    }
+  });
+}
+
 // The defaults are the paper's.
 void add_lite_options(CLI::App& app, LiteOptions& lite) {
   app.add_option("--lite-kernel", lite.kernel,
@@ -86,7 +101,7 @@ void add_lite_options(CLI::App& app, LiteOptions& lite) {
 }  // namespace
 
 void add_method_options(CLI::App& app, MethodArguments& args) {
-  app.add_option("--model", args.model, "Pretrained network, an .onnx file")->required();
+  add_network_options(app, args);
   app.add_option("--update", args.update,
                  "What trains: last (the classifier), bias (default), lite (small modules beside "
                  "the blocks), lite+bias, norm (scales and shifts) or full")
@@ -97,7 +112,7 @@ void add_method_options(CLI::App& app, MethodArguments& args) {
   app.add_flag("--new-head", args.new_head, "A new classifier even where the old one fits");
   add_lite_options(app, args.lite);
   app.add_option("--resolution", args.resolution,
-                 "Height and width of the network's input, in place of the model file's")
+                 "Height and width of the network's input, in place of its own")
       ->check(CLI::Range(8, 4096));
   app.add_option("--loss", args.loss, "cross-entropy, or mse (the network reproduces its input)")
       ->check(CLI::IsMember({"cross-entropy", "mse"}))
@@ -248,6 +263,10 @@ LiteOptions lite_of(const MethodArguments& args) {
   if (args.lite.kernel % 2 == 0) usage_error("--lite-kernel must be odd");
   LiteOptions lite = args.lite;
   lite.seed = args.seed;
+  if (!args.network.empty()) {
+    lite.nominal_resolution =
+        paper_nominal_resolution(args.resolution > 0 ? args.resolution : kImageNetResolution);
+  }
   return lite;
 }
 

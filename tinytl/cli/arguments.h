@@ -23,8 +23,9 @@ class BudgetError : public InputError {
 };
 
 struct MethodArguments {
-  std::string model;
-  std::string update;  // empty: bias
+  std::string model;    // a file, or
+  std::string network;  // a reference network
+  std::string update;   // empty: bias
   bool freeze_weights = false;
   LiteOptions lite;
   int64_t resolution = 0;  // 0: that of the model file
@@ -47,6 +48,7 @@ struct MethodArguments {
   std::string xnnpack = "off";  // or auto
   uint64_t seed = 0;
 };
+// One of --model and --network is required.
 void add_method_options(CLI::App& app, MethodArguments& args);
 // --threads: a number, or auto.
 void add_threads_option(CLI::App& app, int& threads);

@@ -1,9 +1,9 @@
 #include "tinytl/cli/network_source.h"
 
-#include "engine/onnx/import.h"
 #include "engine/ops/op_table.h"
 #include "engine/schedule/micro_batch.h"
 #include "tinytl/cli/console.h"
+#include "tinytl/cli/load_network.h"
 #include "tinytl/methods/find_classifier.h"
 
 namespace tinytl::cli {
@@ -45,11 +45,9 @@ void NetworkSource::import(int64_t micro_batch) {
   if (micro_batch == micro_batch_) return;
   fitted_ = {};  // before there are two
   micro_batch_ = 0;
-  const Graph network = import_onnx(
-      args_.model,
-      {.batch = micro_batch, .resolution = args_.resolution, .without_values = without_values_});
+  const Graph network = load_network(args_, classes_, micro_batch, without_values_);
   if (network.inputs.size() != 1) {
-    throw InputError(args_.model + ": has " + std::to_string(network.inputs.size()) +
+    throw InputError(network.source + ": has " + std::to_string(network.inputs.size()) +
                      " inputs; training needs a network with one");
   }
   if (without_values_.empty()) fingerprint_ = tinytl::fingerprint(network);
@@ -60,7 +58,7 @@ void NetworkSource::import(int64_t micro_batch) {
   if (classes_ == 0) leave_output_as_input(fitted_.graph);
   fitted_ = in_form_for(update_of(args_), std::move(fitted_), lite_of(args_), &lite_modules_);
   if (args_.dropout > 0 && fitted_.parameters.empty()) {
-    throw InputError(args_.model +
+    throw InputError(network.source +
                      ": has no classifier for --dropout to stand before; leave it out");
   }
   for (const Value& value : network.values()) {
@@ -119,7 +117,7 @@ std::vector<int64_t> NetworkSource::micro_batches() {
 void NetworkSource::check_samples_apart() {
   const Node* node = mixing_node();
   if (node == nullptr) return;
-  throw InputError(args_.model + ": " + node->name + " (" + std::string(node->op->name) +
+  throw InputError(fitted_.graph.source + ": " + node->name + " (" + std::string(node->op->name) +
                    ") mixes the samples of a batch; use --micro-batch " +
                    std::to_string(args_.batch_size));
 }

@@ -41,7 +41,8 @@ void check_writable(const std::string& file) {
 }  // namespace
 
 void check_places(const std::string& model, const std::vector<OutputFile>& files) {
-  std::vector<std::filesystem::path> taken{place_of(model)};
+  std::vector<std::filesystem::path> taken;
+  if (!model.empty()) taken.push_back(place_of(model));
   for (const auto& [flag, file] : files) {
     if (file.empty()) continue;
     const std::filesystem::path place = place_of(file);

@@ -5,7 +5,9 @@
 
 #include "engine/graph/replace_file.h"
 #include "engine/schedule/order.h"
+#include "tinytl/cli/accounting.h"
 #include "tinytl/cli/console.h"
+#include "tinytl/cli/load_network.h"
 #include "tinytl/cli/places.h"
 #include "tinytl/cli/plan_page.h"
 #include "tinytl/cli/plan_text.h"
@@ -19,11 +21,13 @@ Examples:
   tinytl-plan --model mobilenet_v2.onnx --classes 10
   tinytl-plan --model mobilenet_v2.onnx --classes 10 --update full --batch-size 1 --report plan.json
   tinytl-plan --model mobilenet_v2.onnx --classes 10 --memory-budget 15MB
-  tinytl-plan --model mobilenet_v2.onnx --classes 10 --chart --svg plan.svg --html plan.html)";
+  tinytl-plan --model mobilenet_v2.onnx --classes 10 --chart --svg plan.svg --html plan.html
+  tinytl-plan --network proxylessnas-mobile --classes 102 --update lite+bias --accounting tinytl)";
 
 // What to show of the plan besides its figures. Empty names: no such file.
 struct Views {
   std::string svg, html, report;
+  std::string accounting;  // tinytl, or empty: none
   bool chart = false, explain = false;
 };
 
@@ -31,6 +35,10 @@ void add_output_options(CLI::App& app, Views& views) {
   app.add_option("--report", views.report, "Write the plan as JSON, in bytes");
   app.add_option("--svg", views.svg, "Write a picture of the plan: a rectangle a tensor");
   app.add_option("--html", views.html, "Write the picture as a page that explains it");
+  app.add_option("--accounting", views.accounting,
+                 "tinytl: also the memory as the TinyTL paper counts it, to compare with its "
+                 "figures")
+      ->check(CLI::IsMember({"tinytl"}));
   app.add_flag("--chart", views.chart, "Draw the bytes alive at each step");
   app.add_flag("--explain", views.explain,
                "List the tensors that need most at once, and why each activation is saved");
@@ -57,17 +65,21 @@ std::string budget_text(const MethodArguments& args) {
   return args.memory_budget.empty() ? arena : arena + ", memory budget " + args.memory_budget;
 }
 
-void show(const Views& views, const MethodArguments& args, const Setup& setup) {
+void show(const Views& views, const MethodArguments& args, const Setup& setup,
+          const std::optional<PaperBill>& bill) {
   constexpr int kColumns = 100, kRows = 24;
   const Program& step = setup.session->step_program();
-  const PlanTitle title{std::filesystem::path(args.model).filename().string(),
-                        std::string(name_of(update_of(args))), setup.session->batch_size(),
-                        levers_text(setup), budget_text(args)};
+  const PlanTitle title{network_name(args), std::string(name_of(update_of(args))),
+                        setup.session->batch_size(), levers_text(setup), budget_text(args)};
   if (views.chart) {
     fmt::print("\n{}", plan_chart(step, kColumns, kRows, isatty(STDOUT_FILENO) == 1));
   }
   if (views.explain) fmt::print("\n{}", explain_plan(step));
-  if (!views.report.empty()) write_report(views.report, plan_report(args, setup));
+  if (!views.report.empty()) {
+    Json report = plan_report(args, setup);
+    if (bill.has_value()) add_paper_bill(report, *bill);
+    write_report(views.report, report);
+  }
   if (!views.svg.empty()) replace_file(views.svg, plan_svg(step, title));
   if (!views.html.empty()) {
     replace_file(views.html, plan_html(step, title, setup.session->memory(), setup.levers));
@@ -88,15 +100,18 @@ void print_lite_modules(const std::vector<LiteModule>& modules, bool one_by_one)
 int plan(const MethodArguments& args, int64_t classes, const Views& views) {
   check_places(args.model,
                {{"--report", views.report}, {"--svg", views.svg}, {"--html", views.html}});
-  const Setup setup = prepare(args, args.loss == "mse" ? 0 : classes);
-  fmt::print("tinytl-plan: {} update of {}\n\n", name_of(update_of(args)),
-             std::filesystem::path(args.model).filename().string());
+  if (args.loss == "mse") classes = 0;
+  const Setup setup = prepare(args, classes);
+  std::optional<PaperBill> bill;
+  if (!views.accounting.empty()) bill = paper_bill_of(args, classes);
+  fmt::print("tinytl-plan: {} update of {}\n\n", name_of(update_of(args)), network_name(args));
   print_line("network", setup.imported);
   print_line("classifier", setup.classifier);
   print_lite_modules(setup.lite_modules, views.explain);
   print_line("trains", count_text(setup.session->memory().trainable_scalars) + " numbers");
   print_levers(setup);
   print_memory(setup.session->memory(), setup.session->step_program());
+  if (bill.has_value()) print_paper_bill(*bill, args.batch_size);
   const MemoryReport& memory = setup.session->memory();
   print_line(
       "inference alone",
@@ -107,7 +122,7 @@ int plan(const MethodArguments& args, int64_t classes, const Views& views) {
                          bytes_text(order_free_floor(setup.session->step_program().graph,
                                                      *tt_best_kernels(), args.threads))));
   print_line("predicted step", fmt::format("{:.1f} ms", 1e3 * setup.predicted_seconds));
-  show(views, args, setup);
+  show(views, args, setup, bill);
   return kDone;
 }
 

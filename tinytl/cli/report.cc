@@ -1,6 +1,7 @@
 #include "tinytl/cli/report.h"
 
 #include "engine/graph/replace_file.h"
+#include "tinytl/cli/load_network.h"
 
 namespace tinytl::cli {
 
@@ -13,7 +14,7 @@ Json plan_report(const MethodArguments& args, const Setup& setup) {
                       {"training_memory_bytes", lever.training_memory_bytes},
                       {"predicted_step_seconds", setup.machine_scale * lever.seconds}});
   }
-  return {{"model", std::filesystem::path(args.model).filename().string()},
+  return {{"model", network_name(args)},
           {"update", name_of(update_of(args))},
           {"batch_size", setup.session->batch_size()},
           {"micro_batch_size", setup.session->micro_batch_size()},

@@ -9,6 +9,7 @@
 #include "engine/onnx/export.h"
 #include "engine/onnx/import.h"
 #include "tinytl/cli/console.h"
+#include "tinytl/cli/load_network.h"
 #include "tinytl/cli/places.h"
 #include "tinytl/cli/profile_text.h"
 #include "tinytl/cli/profile_trace.h"
@@ -76,12 +77,10 @@ DatasetSplits open_data(const Arguments& args) {
     if (args.data.hold_out > 0) hold_out_from_train(splits, args.data.hold_out);
     return splits;
   }
-  const Graph network = import_onnx(args.method.model, {.resolution = args.method.resolution});
-  const Shape& input = network.value(network.inputs.at(0)).type.shape;
   const int64_t classes = args.method.loss == "mse" ? 0 : args.synthetic_classes;
-  const std::vector<int64_t> sample(input.begin() + 1, input.end());
   DatasetSplits splits;
-  splits.train = std::make_unique<SyntheticDataset>(sample, classes, 4 * args.method.batch_size);
+  splits.train = std::make_unique<SyntheticDataset>(sample_shape(args.method), classes,
+                                                    4 * args.method.batch_size);
   return splits;
 }
 
@@ -107,8 +106,7 @@ void print_task(const Arguments& args, const Setup& setup, const DatasetSplits& 
                 const LearningRates& rates) {
   const MemoryReport& memory = setup.session->memory();
   const std::string update(name_of(update_of(args.method)));
-  fmt::print("tinytl-train: {} update of {}\n\n", update,
-             std::filesystem::path(args.method.model).filename().string());
+  fmt::print("tinytl-train: {} update of {}\n\n", update, network_name(args.method));
   print_line("network", setup.imported);
   print_line(
       "data",
@@ -323,6 +321,7 @@ int main(int argc, char** argv) {
   app.add_option("--classes", args.synthetic_classes, "Number of classes of --synthetic")
       ->check(CLI::Range(2, 1000000))
       ->needs(synthetic);
+  app.get_option("--network")->needs(synthetic);
   return run_command(app, argc, argv, [&] {
     args.wants_profile = profile->count() > 0;
     return train(args);

@@ -185,15 +185,6 @@ class Blocks {
   std::vector<std::vector<ValueId>> input_of_;
 };
 
-// The height of the network's input, were its last map as high as at 256 pixels: the authors choose
-// kernels for maps of 128, 64, ... behind the stem, and other resolutions round maps up.
-int64_t nominal_resolution(const Graph& graph) {
-  constexpr int64_t kNominal = 256, kTotalStride = 32;
-  const int64_t height = graph.value(graph.inputs.at(0)).type.dim(1);
-  const int64_t last_map = (height + kTotalStride - 1) / kTotalStride;
-  return kNominal / kTotalStride * height / last_map;
-}
-
 }  // namespace
 
 PaperBill paper_bill(const Graph& network, const UpdateScheme& scheme, int64_t batch) {
@@ -221,8 +212,16 @@ PaperBill paper_bill(const Graph& network, const UpdateScheme& scheme, int64_t b
   return bill;
 }
 
+// The input's height, were the last map as high as at 256 pixels: other heights round maps up.
+int64_t paper_nominal_resolution(int64_t height) {
+  constexpr int64_t kNominal = 256, kTotalStride = 32;
+  const int64_t last_map = (height + kTotalStride - 1) / kTotalStride;
+  return kNominal / kTotalStride * height / last_map;
+}
+
 PaperForm paper_form(const FittedClassifier& network, Update update, LiteOptions options) {
-  options.nominal_resolution = nominal_resolution(network.graph);
+  const ValueId input = network.graph.inputs.at(0);
+  options.nominal_resolution = paper_nominal_resolution(network.graph.value(input).type.dim(1));
   options.trains_last_bias = true;
   std::vector<ValueId> ids, classifier, modules;
   LiteNetwork lite = insert_lite_residuals(network.graph, options, &ids);

@@ -41,6 +41,11 @@ struct PaperBill {
 // batches of `batch`. A network whose norms are folded has none to bill. O(nodes x sums).
 PaperBill paper_bill(const Graph& network, const UpdateScheme& scheme, int64_t batch);
 
+// LiteOptions::nominal_resolution with which the kernels of modules are the paper's at any input
+// height: the authors choose them for an image of 256 pixels. For networks that halve the image
+// five times.
+int64_t paper_nominal_resolution(int64_t height);
+
 // A network and what of it trains, as in the paper's experiments.
 struct PaperForm {
   Graph graph;
@@ -49,9 +54,7 @@ struct PaperForm {
 
 // `network` must have its norms as nodes. Lite modules stand beside its blocks under every method,
 // as in the network that the authors pretrained; those of a method without them stay frozen but for
-// what other methods train of any norm. Their kernels are those of an image of 256 pixels, whatever
-// the resolution. `network` must halve the image five times. Throws what insert_lite_residuals
-// throws.
+// what other methods train of any norm. Throws what insert_lite_residuals throws.
 PaperForm paper_form(const FittedClassifier& network, Update update, LiteOptions options = {});
 
 }  // namespace tinytl

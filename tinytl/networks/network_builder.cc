@@ -38,10 +38,9 @@ int64_t norm_groups(int64_t channels) {
 
 }  // namespace
 
-NetworkBuilder::NetworkBuilder(std::string_view name, const NetworkOptions& options,
-                               int64_t own_resolution)
+NetworkBuilder::NetworkBuilder(std::string_view name, const NetworkOptions& options)
     : options_(options) {
-  const int64_t side = options.resolution > 0 ? options.resolution : own_resolution;
+  const int64_t side = options.resolution;
   graph_.source = name;
   at_ = graph_.add_input("input", {DType::kF32, {options.batch, side, side, 3}});
 }

@@ -19,7 +19,7 @@ struct ConvolutionLayer {
 // Every method appends behind at(), and moves it.
 class NetworkBuilder {
  public:
-  NetworkBuilder(std::string_view name, const NetworkOptions& options, int64_t own_resolution);
+  NetworkBuilder(std::string_view name, const NetworkOptions& options);
 
   ValueId at() const { return at_; }
   void go_to(ValueId value) { at_ = value; }

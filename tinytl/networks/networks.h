@@ -5,7 +5,6 @@
 
 namespace tinytl {
 
-inline constexpr int64_t kImageNetResolution = 224;
 inline constexpr int64_t kTotalStride = 32;  // of every network here
 
 // Cai et al., ProxylessNAS, ICLR 2019: the network searched for mobile phones.

@@ -42,7 +42,7 @@ std::optional<double> width_in(std::string_view name, const Family& family) {
 }
 
 void check_resolution(std::string_view name, int64_t resolution) {
-  if (resolution == 0 || resolution >= kTotalStride) return;
+  if (resolution >= kTotalStride) return;
   throw InputError(std::string(name) + ": --resolution " + std::to_string(resolution) +
                    " is too small for it: it halves the image five times; take " +
                    std::to_string(kTotalStride) + " or more");
@@ -69,7 +69,7 @@ Graph reference_network(std::string_view name, const NetworkOptions& options) {
     const std::optional<double> width = width_in(name, family);
     if (!width.has_value()) continue;
     check_resolution(name, options.resolution);
-    NetworkBuilder network(name, options, kImageNetResolution);
+    NetworkBuilder network(name, options);
     family.build(network, *width);
     return network.take();
   }

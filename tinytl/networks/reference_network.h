@@ -10,6 +10,8 @@
 
 namespace tinytl {
 
+inline constexpr int64_t kImageNetResolution = 224;
+
 // What stands between a convolution and its activation.
 enum class NetworkNorm : uint8_t {
   kFolded,  // nothing: the normalisation is part of the convolution, which has a bias
@@ -18,7 +20,7 @@ enum class NetworkNorm : uint8_t {
 
 struct NetworkOptions {
   int64_t batch = 1;
-  int64_t resolution = 0;  // height and width of the input; 0: the network's own
+  int64_t resolution = kImageNetResolution;  // height and width of the input
   int64_t classes = 1000;
   NetworkNorm norm = NetworkNorm::kFolded;
   uint64_t seed = 0;

@@ -1,0 +1,42 @@
+#include "tinytl/cli/load_network.h"
+
+#include <filesystem>
+
+#include "engine/onnx/import.h"
+
+namespace tinytl::cli {
+
+std::string network_name(const MethodArguments& args) {
+  if (!args.network.empty()) return args.network;
+  return std::filesystem::path(args.model).filename().string();
+}
+
+Graph load_network(const MethodArguments& args, int64_t classes, int64_t batch,
+                   const std::set<std::string>& without_values) {
+  if (args.network.empty()) {
+    return import_onnx(
+        args.model,
+        {.batch = batch, .resolution = args.resolution, .without_values = without_values});
+  }
+  NetworkOptions options = reference_options(args, classes);
+  options.batch = batch;
+  return reference_network(args.network, options);
+}
+
+NetworkOptions reference_options(const MethodArguments& args, int64_t classes) {
+  NetworkOptions options{.seed = args.seed};
+  if (args.resolution > 0) options.resolution = args.resolution;
+  if (classes > 0) options.classes = classes;
+  return options;
+}
+
+std::vector<int64_t> sample_shape(const MethodArguments& args) {
+  NetworkOptions options = reference_options(args, /*classes=*/0);
+  options.values = false;
+  const Graph network = args.network.empty() ? load_network(args, /*classes=*/0, /*batch=*/1)
+                                             : reference_network(args.network, options);
+  const Shape& input = network.value(network.inputs.at(0)).type.shape;
+  return {input.begin() + 1, input.end()};
+}
+
+}  // namespace tinytl::cli
