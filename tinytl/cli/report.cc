@@ -36,7 +36,9 @@ Json plan_report(const MethodArguments& args, const Setup& setup) {
           {"predicted_step_seconds", setup.predicted_seconds},
           {"regions_in_pieces", setup.regions_in_pieces},
           {"values_recomputed", setup.values_recomputed},
-          {"levers", levers}};
+          {"levers", levers},
+          {"alive_bytes", setup.alive.bytes},
+          {"backward_begins", setup.alive.backward_begins}};
 }
 
 void add_run(Json& report, const TrainingResult& result, const Measured& measured) {

@@ -31,6 +31,8 @@ Setup prepare(const MethodArguments& args, int64_t classes) {
   if (args.xnnpack == "auto") options.xnnpack_within = budget.training_memory;
   setup.session = std::make_unique<Session>(std::move(graphs.training), std::move(graphs.inference),
                                             loss_of(args), options);
+  constexpr size_t kCurvePoints = 200;
+  setup.alive = alive_curve(setup.session->step_program(), kCurvePoints);
   TT_ASSERT(setup.session->memory().arena <= budget.arena);
   TT_ASSERT(setup.session->memory().training_memory() <= budget.training_memory);
   return setup;

@@ -1,6 +1,7 @@
 // The pipeline that every command shares, from a model file to a session ready to train.
 #pragma once
 
+#include "tinytl/cli/alive_curve.h"
 #include "tinytl/cli/arguments.h"
 #include "tinytl/train/fit_budget.h"
 
@@ -19,6 +20,7 @@ struct Setup {
   double predicted_seconds = 0;  // of a step on this machine (engine/schedule/cost.h)
   double machine_scale = 1;      // this machine's time over that of `levers`
   size_t regions_in_pieces = 0, values_recomputed = 0;
+  AliveCurve alive;  // of the step, which the session forgets when it begins to run
 };
 
 // `classes`: of the data set; 0 where the loss needs none. What there is to choose is chosen first,
