@@ -27,7 +27,7 @@ std::atomic<int> interrupts{0};
 void pass_on(int) {
   const int signal = ++interrupts == 1 ? SIGINT : SIGKILL;
   for (const std::atomic<pid_t>& child : children) {
-    if (const pid_t pid = child; pid > 0) kill(pid, signal);
+    if (const pid_t pid = child; pid > 0) kill(-pid, signal);
   }
 }
 
@@ -91,6 +91,7 @@ pid_t start_child(const std::vector<std::string>& words, const std::filesystem::
   if (pid < 0) {
     throw InputError(words[0] + ": cannot be started: " + std::strerror(errno));
   }
+  setpgid(pid, pid);  // whichever of the two comes first
   children[place] = pid;
   return pid;
 }

@@ -2,10 +2,15 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
 
+#include "engine/graph/replace_file.h"
 #include "tinytl/cli/child_process.h"
 #include "tinytl/cli/console.h"
+#include "tinytl/cli/study_figures.h"
+#include "tinytl/cli/study_page.h"
 #include "tinytl/cli/study_run.h"
 
 namespace tinytl::cli {
@@ -58,20 +63,48 @@ void add_options(CLI::App& app, StudyArguments& args) {
                  "The tinytl-train to run (the one beside this command)");
 }
 
-int study(const StudyArguments& args, const char* argv0) {
+std::vector<std::string> lines_of(const std::filesystem::path& file) {
+  std::vector<std::string> lines;
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+// Every command that added to this folder, so that the page can tell how to make it again.
+void remember_command(const std::filesystem::path& file, const std::string& command) {
+  std::vector<std::string> lines = lines_of(file);
+  if (std::ranges::find(lines, command) != lines.end()) return;
+  lines.push_back(command);
+  std::string text;
+  for (const std::string& line : lines) text += line + "\n";
+  replace_file(file, text);
+}
+
+void draw(const std::filesystem::path& folder, const StudyTable& table) {
+  const Study study = study_of(table.rows());
+  replace_file(folder / "study.svg", front_file(study));
+  replace_file(folder / "study.html", study_html(study, lines_of(folder / "commands.txt")));
+}
+
+int study(const StudyArguments& args, const std::string& command, const char* argv0) {
   if (!args.render_only) {
     if (args.models.empty()) throw CLI::RequiredError("--model");
     if (args.data.empty()) throw CLI::RequiredError("--data");
     grid_of(args);  // wrong usage shows before anything is written
   }
-  std::filesystem::create_directories(args.out);
-  StudyTable table(std::filesystem::path(args.out) / "study.csv");
+  const std::filesystem::path folder(args.out);
+  std::filesystem::create_directories(folder);
+  StudyTable table(folder / "study.csv");
   StudyOutcome outcome;
   if (!args.render_only) {
     const std::string train =
         args.train_command.empty() ? sibling_command("tinytl-train", argv0) : args.train_command;
-    outcome = run_study(args, train, table, [] {});
+    remember_command(folder / "commands.txt", command);
+    outcome = run_study(args, train, table, [&] { draw(folder, table); });
   }
+  draw(folder, table);
+  fmt::print("{} rows in {}, drawn in study.html and study.svg beside it\n", table.rows().size(),
+             (folder / "study.csv").string());
   if (outcome.interrupted) {
     fmt::print("interrupted; to continue, run the same command again\n");
     return kInterrupted;
@@ -94,10 +127,11 @@ int main(int argc, char** argv) {
                "tinytl-study");
   app.footer(kExamples);
   add_options(app, args);
-  app.allow_extras(false);
   // CLI11 would take what is behind "--" for positional words of this command.
   int own = 1;
   while (own < argc && std::string(argv[own]) != "--") ++own;
   args.passed.assign(argv + std::min(own + 1, argc), argv + argc);
-  return run_command(app, own, argv, [&] { return study(args, argv[0]); });
+  Words words{"tinytl-study"};
+  words.insert(words.end(), argv + 1, argv + argc);
+  return run_command(app, own, argv, [&] { return study(args, shell_line(words), argv[0]); });
 }

@@ -72,7 +72,7 @@ class Jobs {
 
   ~Jobs() {  // leaves nothing behind, even where on_end threw
     std::error_code failed;
-    for (const auto& [pid, running] : running_) kill(pid, SIGKILL);
+    for (const auto& [pid, running] : running_) kill(-pid, SIGKILL);
     for (size_t left = running_.size(); left > 0; --left) wait_for_child();
     for (const auto& [pid, running] : running_) fs::remove_all(running.folder, failed);
   }
