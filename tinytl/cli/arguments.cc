@@ -45,8 +45,8 @@ CLI::Validator whole_number() {
 struct DefaultRates {
   double new_head, bias, lite, full;
 };
-const std::map<std::string, DefaultRates> kDefaultRates = {{"adam", {1e-2, 1e-3, 1e-3, 1e-4}},
-                                                           {"adamw", {1e-2, 1e-3, 1e-3, 1e-4}},
+const std::map<std::string, DefaultRates> kDefaultRates = {{"adam", {3e-3, 1e-3, 3e-3, 3e-4}},
+                                                           {"adamw", {3e-3, 1e-3, 3e-3, 3e-4}},
                                                            {"sgd", {5e-2, 5e-3, 5e-3, 1e-3}}};
 
 std::array<float, 3> three(const std::vector<float>& values, const char* flag) {
