@@ -107,6 +107,15 @@ typedef enum {
   TT_MAX,          // of x; NaN behind the first element is passed over
 } tt_reduction;
 
+// Groups of channels of an NHWC tensor. A sample has channels / group of them; those of all samples
+// are numbered one after the other.
+typedef struct {
+  int64_t pixels;    // of a sample, > 0
+  int32_t channels;  // of a pixel, and the step from pixel to pixel
+  int32_t group;     // channels of a group, divides `channels`
+  float epsilon;
+} tt_group_norm;
+
 // Windows over an NHWC tensor. Every window has places inside the input.
 typedef struct {
   int32_t batch, channels;
@@ -212,6 +221,19 @@ typedef struct {
   // dscale[n] = sum over rows of dy m.
   void (*layer_norm_grad_scale)(const float* dy, const float* x, int64_t rows, int64_t n,
                                 float epsilon, float* dscale);
+
+  // Of the groups [first, last) of all samples, mean and variance over the pixels and channels of
+  // each: y = m scale + bias, m = (x - mean) / sqrt(variance + epsilon). Scale and bias are by
+  // channel. Every pointer is that of the whole tensor; y may be x. `moments` may be null; else
+  // mean and variance of group g are written to moments[2 g] and moments[2 g + 1].
+  void (*group_norm)(const tt_group_norm*, int64_t first, int64_t last, const float* x,
+                     const float* scale, const float* bias, float* moments, float* y);
+  // dx may be dy or x.
+  void (*group_norm_grad_input)(const tt_group_norm*, int64_t first, int64_t last, const float* dy,
+                                const float* x, const float* scale, float* dx);
+  // Of the groups [first, last) of a sample: dscale[channels] = sum over all samples of dy m.
+  void (*group_norm_grad_scale)(const tt_group_norm*, int64_t samples, int64_t first, int64_t last,
+                                const float* dy, const float* x, float* dscale);
 
   // Pooling and resizing, of the rows [first, last) of the batch * height rows of the result; every
   // pointer is that of the whole tensor.

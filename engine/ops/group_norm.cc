@@ -1,107 +1,136 @@
-// Group norm (Wu & He, ECCV 2018) of an NHWC tensor, in plain loops: the reference.
+// GroupNorm of x[N,H,W,C] (or [N,C]) over the pixels and C / "groups" channels of each group of
+// each sample (Wu and He, ECCV 2018):
+//   y = scale n + bias,   n = (x - mean) r,   r = 1 / sqrt(variance + "epsilon")
+//
+// Gradients, g = dy scale, means over the group:
+//   dx = r (g - mean(g) - n mean(g n))       GroupNormGradInput(dy, x, scale)
+//   dscale = sum of dy n over all but C      GroupNormGradScale(dy, x)
+//   dbias = sum of dy over all but C
+//
+// dx and dscale save x and recompute mean and r from it: nothing is saved beside x. A group norm
+// keeps its input even where scale and bias are frozen: that is the price of not being affine.
 
-#include <cmath>
+#include <algorithm>
 
 #include "engine/ops/op_helpers.h"
 #include "engine/ops/op_table.h"
+
 namespace tinytl {
 namespace {
-struct G {
-  int64_t n, hw, c, groups, gs;
-  float eps;
-};
-G geo(const Node& node, const TensorType& x) {
-  G g;
-  g.n = x.dim(0);
-  g.c = columns_of(x);
-  g.hw = x.elements() / g.n / g.c;
-  g.groups = node.attributes.integer("groups");
-  g.gs = g.c / g.groups;
-  g.eps = node.attributes.number("epsilon");
-  return g;
+
+int64_t channels_of_group(const Node& node, const TensorType& x) {
+  return columns_of(x) / node.attributes.integer("groups");
 }
-template <class F>
-void each(const G& g, const float* x, F&& f) {
-  for (int64_t n = 0; n < g.n; ++n)
-    for (int64_t k = 0; k < g.groups; ++k) {
-      const int64_t base = n * g.hw * g.c + k * g.gs;
-      double s = 0, q = 0;
-      const double m = double(g.hw * g.gs);
-      for (int64_t p = 0; p < g.hw; ++p)
-        for (int64_t j = 0; j < g.gs; ++j) s += x[base + p * g.c + j];
-      const float mean = float(s / m);
-      for (int64_t p = 0; p < g.hw; ++p)
-        for (int64_t j = 0; j < g.gs; ++j) {
-          const float d = x[base + p * g.c + j] - mean;
-          q += d * d;
-        }
-      f(base, k * g.gs, mean, 1.0f / std::sqrt(float(q / m) + g.eps));
-    }
+
+int64_t pixels_of(const TensorType& x) { return rows_of(x) / x.dim(0); }
+
+tt_group_norm shape_of(const Node& node, const TensorType& x) {
+  return {pixels_of(x), static_cast<int32_t>(columns_of(x)),
+          static_cast<int32_t>(channels_of_group(node, x)), node.attributes.number("epsilon")};
 }
+
+// This part of `groups`, in strips of channels where they have fewer than one.
+Share share_of(const KernelArgs& t, const tt_group_norm& s, int64_t groups) {
+  return t.share(groups, std::max<int64_t>(1, 64 / s.group));
+}
+
+void check_input(const Node& node, InputTypes in, const TensorType& x) {
+  check(x.dtype == DType::kF32 && (x.rank() == 2 || x.rank() == 4) && x.elements() > 0, node, in,
+        "x must be [N,H,W,C] or [N,C] of f32");
+  const int64_t groups = node.attributes.integer("groups");
+  check(groups > 0 && columns_of(x) % groups == 0, node, in,
+        "the channels of x cannot be divided into " + std::to_string(groups) + " groups");
+  check(node.attributes.number("epsilon") >= 0.0f, node, in, "epsilon must not be negative");
+}
+
+bool is_by_channel(const TensorType& type, const TensorType& x) {
+  return type == TensorType{DType::kF32, {columns_of(x)}};
+}
+
+}  // namespace
+
+namespace group_norm {
+
+enum { kX, kScale, kBias };
+
+OutputTypes infer(const Node& node, InputTypes in) {
+  check(in.size() == 3, node, in, "takes x, scale and bias");
+  check_input(node, in, in[kX]);
+  check(is_by_channel(in[kScale], in[kX]) && is_by_channel(in[kBias], in[kX]), node, in,
+        "scale and bias need one entry per channel of x");
+  return {in[kX]};
+}
+
 void forward(const Node& node, const KernelArgs& t) {
-  const G g = geo(node, t.type(0));
-  const float *x = t.f32(0), *sc = t.f32(1), *b = t.f32(2);
-  float* y = t.out_f32();
-  each(g, x, [&](int64_t base, int64_t c0, float mean, float r) {
-    for (int64_t p = 0; p < g.hw; ++p)
-      for (int64_t j = 0; j < g.gs; ++j) {
-        const int64_t i = base + p * g.c + j;
-        y[i] = (x[i] - mean) * r * sc[c0 + j] + b[c0 + j];
-      }
-  });
+  const tt_group_norm s = shape_of(node, t.type(kX));
+  const Share share = share_of(t, s, t.type(kX).dim(0) * (s.channels / s.group));
+  t.kernels().group_norm(&s, share.begin, share.end, t.f32(kX), t.f32(kScale), t.f32(kBias),
+                         nullptr, t.out_f32());
 }
-void grad_input(const Node& node, const KernelArgs& t) {
-  const G g = geo(node, t.type(1));
-  const float *dy = t.f32(0), *x = t.f32(1), *sc = t.f32(2);
-  float* dx = t.out_f32();
-  each(g, x, [&](int64_t base, int64_t c0, float mean, float r) {
-    double s = 0, d = 0;
-    const double m = double(g.hw * g.gs);
-    for (int64_t p = 0; p < g.hw; ++p)
-      for (int64_t j = 0; j < g.gs; ++j) {
-        const int64_t i = base + p * g.c + j;
-        const float v = dy[i] * sc[c0 + j];
-        s += v;
-        d += v * ((x[i] - mean) * r);
-      }
-    const float ms = float(s / m), md = float(d / m);
-    for (int64_t p = 0; p < g.hw; ++p)
-      for (int64_t j = 0; j < g.gs; ++j) {
-        const int64_t i = base + p * g.c + j;
-        const float nx = (x[i] - mean) * r;
-        dx[i] = r * (dy[i] * sc[c0 + j] - ms - nx * md);
-      }
-  });
-}
-void grad_scale(const Node& node, const KernelArgs& t) {
-  const G g = geo(node, t.type(1));
-  const float *dy = t.f32(0), *x = t.f32(1);
-  float* ds = t.out_f32();
-  for (int64_t c = 0; c < g.c; ++c) ds[c] = 0;
-  each(g, x, [&](int64_t base, int64_t c0, float mean, float r) {
-    for (int64_t p = 0; p < g.hw; ++p)
-      for (int64_t j = 0; j < g.gs; ++j) {
-        const int64_t i = base + p * g.c + j;
-        ds[c0 + j] += dy[i] * (x[i] - mean) * r;
-      }
-  });
-}
-OutputTypes infer(const Node&, InputTypes in) { return {in[0]}; }
-OutputTypes infer_scale(const Node&, InputTypes in) { return {{DType::kF32, {columns_of(in[1])}}}; }
+
 void vjp(GradBuilder& grad) {
   const Node& node = grad.node();
-  const ValueId x = node.input(0), scale = node.input(1);
-  if (grad.wants(2))
-    grad.set(2, grad.emit(kSumTo, {grad.dy()}, {{"shape", grad.input_type(2).shape}}));
-  if (grad.wants(1)) grad.set(1, grad.emit(kGroupNormGradScale, {grad.dy(), x}, node.attributes));
-  if (grad.wants(0))
-    grad.set(0, grad.emit(kGroupNormGradInput, {grad.dy(), x, scale}, node.attributes));
+  const ValueId x = node.input(kX), scale = node.input(kScale);
+  if (grad.wants(kBias)) {
+    grad.set(kBias, grad.emit(kSumTo, {grad.dy()}, {{"shape", grad.input_type(kBias).shape}}));
+  }
+  if (grad.wants(kScale)) {
+    grad.set(kScale, grad.emit(kGroupNormGradScale, {grad.dy(), x}, node.attributes));
+  }
+  if (grad.wants(kX)) {
+    grad.set(kX, grad.emit(kGroupNormGradInput, {grad.dy(), x, scale}, node.attributes));
+  }
 }
-}  // namespace
-const OpDef kGroupNorm{
-    .name = "GroupNorm", .infer = infer, .forward = forward, .vjp = vjp, .in_place = 1};
-const OpDef kGroupNormGradInput{
-    .name = "GroupNormGradInput", .infer = infer, .forward = grad_input, .in_place = 0b11};
-const OpDef kGroupNormGradScale{
-    .name = "GroupNormGradScale", .infer = infer_scale, .forward = grad_scale};
+
+}  // namespace group_norm
+
+namespace group_norm_grad {
+
+enum { kDy, kX, kScale };
+
+OutputTypes infer_input(const Node& node, InputTypes in) {
+  check(in.size() == 3 && in[kDy] == in[kX], node, in, "takes dy, x and scale");
+  check_input(node, in, in[kX]);
+  check(is_by_channel(in[kScale], in[kX]), node, in, "scale needs one entry per channel of x");
+  return {in[kDy]};
+}
+
+void grad_input(const Node& node, const KernelArgs& t) {
+  const tt_group_norm s = shape_of(node, t.type(kX));
+  const Share share = share_of(t, s, t.type(kX).dim(0) * (s.channels / s.group));
+  t.kernels().group_norm_grad_input(&s, share.begin, share.end, t.f32(kDy), t.f32(kX),
+                                    t.f32(kScale), t.out_f32());
+}
+
+OutputTypes infer_scale(const Node& node, InputTypes in) {
+  check(in.size() == 2 && in[kDy] == in[kX], node, in, "takes dy and x of one type");
+  check_input(node, in, in[kX]);
+  return {{DType::kF32, {columns_of(in[kX])}}};
+}
+
+void grad_scale(const Node& node, const KernelArgs& t) {
+  const tt_group_norm s = shape_of(node, t.type(kX));
+  const Share share = share_of(t, s, s.channels / s.group);
+  t.kernels().group_norm_grad_scale(&s, t.type(kX).dim(0), share.begin, share.end, t.f32(kDy),
+                                    t.f32(kX), t.out_f32());
+}
+
+}  // namespace group_norm_grad
+
+const OpDef kGroupNorm{.name = "GroupNorm",
+                       .infer = group_norm::infer,
+                       .forward = group_norm::forward,
+                       .vjp = group_norm::vjp,
+                       .divides = true,
+                       .in_place = 1};
+const OpDef kGroupNormGradInput{.name = "GroupNormGradInput",
+                                .infer = group_norm_grad::infer_input,
+                                .forward = group_norm_grad::grad_input,
+                                .divides = true,
+                                .in_place = 0b11};
+const OpDef kGroupNormGradScale{.name = "GroupNormGradScale",
+                                .infer = group_norm_grad::infer_scale,
+                                .forward = group_norm_grad::grad_scale,
+                                .divides = true};
+
 }  // namespace tinytl

@@ -79,6 +79,8 @@
   X(kLayerNorm)                       \
   X(kLayerNormGradInput)              \
   X(kLayerNormGradScale)              \
+  X(kStandardizeWeight)               \
+  X(kStandardizeWeightGrad)           \
   /* shapes */                        \
   X(kReshape)                         \
   X(kTranspose)                       \

@@ -146,5 +146,118 @@ TEST_P(Norm, LayerNormAndItsGradients) {
   }
 }
 
+// Group norm and its gradients of one group of one sample, in double, for test data x and dy.
+struct GroupReference {
+  const tt_group_norm& s;
+  const Buffer &x, &dy, &scale, &bias;
+  int64_t sample, group;
+  double mean = 0, variance = 0, inverse = 0, mean_g = 0, mean_gn = 0;
+
+  size_t at(int64_t pixel, int64_t c) const {
+    return static_cast<size_t>((sample * s.pixels + pixel) * s.channels + channel(c));
+  }
+  int64_t channel(int64_t c) const { return group * s.group + c; }
+  double normal(size_t i) const { return (double{x[i]} - mean) * inverse; }
+  double g(size_t i, int64_t c) const { return double{dy[i]} * scale.get()[channel(c)]; }
+  double average(const std::function<double(size_t, int64_t)>& f) const {
+    double sum = 0;
+    for (int64_t p = 0; p < s.pixels; ++p) {
+      for (int64_t c = 0; c < s.group; ++c) sum += f(at(p, c), c);
+    }
+    return sum / static_cast<double>(s.pixels * s.group);
+  }
+  void compute() {
+    mean = average([&](size_t i, int64_t) { return double{x[i]}; });
+    variance = average([&](size_t i, int64_t) { return std::pow(double{x[i]} - mean, 2); });
+    inverse = 1 / std::sqrt(variance + double{s.epsilon});
+    mean_g = average([&](size_t i, int64_t c) { return g(i, c); });
+    mean_gn = average([&](size_t i, int64_t c) { return g(i, c) * normal(i); });
+  }
+  double y(size_t i, int64_t c) const {
+    return normal(i) * scale.get()[channel(c)] + bias.get()[channel(c)];
+  }
+  double dx(size_t i, int64_t c) const {
+    return inverse * (g(i, c) - mean_g - normal(i) * mean_gn);
+  }
+};
+
+// Strips, whole and in part; groups within one strip and over several; many pixels.
+TEST_P(Norm, GroupNormAndItsGradients) {
+  struct Case {
+    int64_t samples, pixels;
+    int32_t channels, group;
+  };
+  Random random(4);
+  for (const Case& c : {Case{2, 9, 8, 8}, Case{1, 1, 24, 8}, Case{3, 7, 5, 1}, Case{2, 300, 40, 8},
+                        Case{1, 49, 144, 8}, Case{2, 6, 200, 100}, Case{1, 4, 130, 130},
+                        Case{2, 1000, 3, 3}, Case{2, 5, 96, 48}, Case{1, 10000, 17, 1}}) {
+    SCOPED_TRACE(std::to_string(c.pixels) + " pixels, " + std::to_string(c.channels) + " by " +
+                 std::to_string(c.group));
+    const tt_group_norm s{c.pixels, c.channels, c.group, 1e-3f};
+    const int64_t n = c.samples * c.pixels * c.channels, of_sample = c.channels / c.group;
+    const int64_t groups = c.samples * of_sample;
+    Buffer x = random.buffer(n);
+    for (size_t i = 0; i < x.size(); ++i) x[i] = x[i] * 3.0f + 5.0f;
+    const Buffer dy = random.buffer(n);
+    const Buffer scale = random.buffer(c.channels), bias = random.buffer(c.channels);
+    Buffer y(n), dx(n), dscale(c.channels), moments(2 * groups), over_x = x, over_dy = dy;
+    const auto norm = [&](int64_t first, int64_t last, const Buffer& from, Buffer* to) {
+      kernels().group_norm(&s, first, last, from.get(), scale.get(), bias.get(), moments.get(),
+                           to->get());
+    };
+    norm(0, groups, x, &y);
+    norm(0, groups / 2, over_x, &over_x);  // in parts, and in place
+    norm(groups / 2, groups, over_x, &over_x);
+    EXPECT_TRUE(y == over_x);
+    kernels().group_norm_grad_input(&s, 0, groups, dy.get(), x.get(), scale.get(), dx.get());
+    for (const auto& [first, last] : {std::pair{int64_t{0}, groups / 3}, {groups / 3, groups}}) {
+      kernels().group_norm_grad_input(&s, first, last, over_dy.get(), x.get(), scale.get(),
+                                      over_dy.get());
+    }
+    EXPECT_TRUE(dx == over_dy);
+    kernels().group_norm_grad_scale(&s, c.samples, 0, of_sample, dy.get(), x.get(), dscale.get());
+
+    std::vector<double> want_scale(dscale.size());
+    for (int64_t g = 0; g < groups; ++g) {
+      GroupReference want{s, x, dy, scale, bias, g / of_sample, g % of_sample};
+      want.compute();
+      ASSERT_NEAR(moments.get()[2 * g], want.mean, 1e-6 * std::abs(want.mean));
+      ASSERT_NEAR(moments.get()[2 * g + 1], want.variance, 4e-6 * want.variance + 1e-9);
+      const double tolerance = 4e-6 * (1 + want.inverse);
+      for (int64_t p = 0; p < s.pixels; ++p) {
+        for (int64_t k = 0; k < s.group; ++k) {
+          const size_t i = want.at(p, k);
+          ASSERT_NEAR(y[i], want.y(i, k), tolerance);
+          ASSERT_NEAR(dx[i], want.dx(i, k), tolerance * (1 + want.inverse));
+          want_scale[static_cast<size_t>(want.channel(k))] += double{dy[i]} * want.normal(i);
+        }
+      }
+    }
+    for (size_t i = 0; i < dscale.size(); ++i) {
+      ASSERT_NEAR(dscale[i], want_scale[i],
+                  2e-6 * static_cast<double>(c.samples * c.pixels) + 2e-5);
+    }
+  }
+}
+
+// Mean 1000, deviation 1, and a first pixel far off: neither may cost the variance its digits.
+TEST_P(Norm, GroupNormKeepsItsDigitsFarFromZero) {
+  Random random(5);
+  constexpr int32_t kChannels = 16;
+  constexpr int64_t kPixels = 3000;
+  const tt_group_norm s{kPixels, kChannels, 8, 1e-5f};
+  Buffer x = random.buffer(kPixels * kChannels), y(kPixels * kChannels), moments(4);
+  Buffer ones(kChannels), zeros(kChannels);
+  for (size_t i = 0; i < kChannels; ++i) ones[i] = 1.0f, zeros[i] = 0.0f;
+  for (size_t i = 0; i < x.size(); ++i) x[i] = 1000.0f + x[i] - (i < 8 ? 50.0f : 0.0f);
+  kernels().group_norm(&s, 0, 2, x.get(), ones.get(), zeros.get(), moments.get(), y.get());
+  for (int64_t g = 0; g < 2; ++g) {
+    GroupReference want{s, x, /*dy=*/x, ones, zeros, 0, g};
+    want.compute();
+    EXPECT_NEAR(moments.get()[2 * g], want.mean, 1e-4);
+    EXPECT_NEAR(moments.get()[2 * g + 1], want.variance, 1e-5 * want.variance);
+  }
+}
+
 }  // namespace
 }  // namespace tinytl

@@ -259,6 +259,30 @@ void add_norms_and_losses(Cases& cases) {
   norm("LayerNormSequence", {2, 3, 5});
   norm("LayerNormVector", {6});
 
+  const auto group_norm = [&](const char* label, Shape x, int64_t groups) {
+    const Shape channels{x.back()};
+    cases.push_back({label,
+                     &kGroupNorm,
+                     {f32(std::move(x)), f32(channels), f32(channels)},
+                     {{"groups", groups}, {"epsilon", 1e-2f}},
+                     -2.0f,
+                     2.0f});
+  };
+  group_norm("GroupNorm", {2, 3, 2, 6}, 2);
+  group_norm("GroupNormOfOneChannel", {2, 3, 3, 5}, 5);
+  group_norm("GroupNormOneGroup", {2, 2, 3, 3}, 1);
+  group_norm("GroupNormWide", {1, 1, 2, 72}, 1);
+  group_norm("GroupNormFlat", {2, 8}, 2);
+
+  const auto standardize = [&](const char* label, Shape w) {
+    cases.push_back(
+        {label, &kStandardizeWeight, {f32(std::move(w))}, {{"epsilon", 1e-2f}}, -2.0f, 2.0f});
+  };
+  standardize("StandardizeWeight", {3, 3, 2, 3});
+  standardize("StandardizeWeightPointwise", {1, 1, 7, 5});
+  standardize("StandardizeWeightDepthwise", {3, 3, 4});
+  standardize("StandardizeWeightOfTwo", {2, 1, 1, 3});
+
   for (const float smoothing : {0.0f, 0.1f}) {
     cases.push_back({.label = smoothing > 0 ? "CrossEntropySmoothed" : "CrossEntropy",
                      .op = &kSoftmaxCrossEntropy,

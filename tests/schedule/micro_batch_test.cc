@@ -151,6 +151,12 @@ const Case kApart[] = {
      [](Net& n) {
        return n.add(kLayerNorm, {n.x, n.constant({6}), n.constant({6})}, {{"epsilon", 1e-5f}});
      }},
+    {"GroupNorm",
+     {2, 2, 6},
+     [](Net& n) {
+       return n.add(kGroupNorm, {n.x, n.constant({6}), n.constant({6})},
+                    {{"groups", int64_t{2}}, {"epsilon", 1e-5f}});
+     }},
     {"Padded",
      {3},
      [](Net& n) {

@@ -57,6 +57,13 @@ void tt_layer_norm_grad_input_f32(const float* dy, const float* x, int64_t rows,
 void tt_layer_norm_grad_scale_f32(const float* dy, const float* x, int64_t rows, int64_t n,
                                   float epsilon, float* dscale);
 
+void tt_group_norm_f32(const tt_group_norm* s, int64_t first, int64_t last, const float* x,
+                       const float* scale, const float* bias, float* moments, float* y);
+void tt_group_norm_grad_input_f32(const tt_group_norm* s, int64_t first, int64_t last,
+                                  const float* dy, const float* x, const float* scale, float* dx);
+void tt_group_norm_grad_scale_f32(const tt_group_norm* s, int64_t samples, int64_t first,
+                                  int64_t last, const float* dy, const float* x, float* dscale);
+
 void tt_average_pool_f32(const tt_pool_shape* s, int64_t first, int64_t last, const float* x,
                          float* y);
 void tt_average_pool_grad_f32(const tt_pool_shape* s, int64_t first, int64_t last, const float* dy,

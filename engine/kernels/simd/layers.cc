@@ -24,6 +24,7 @@ void fill_layers(tt_kernels&) {}
 
 #else
 
+#include "engine/kernels/simd/group_norm-inl.h"
 #include "engine/kernels/simd/norm-inl.h"
 #include "engine/kernels/simd/pool-inl.h"
 #include "engine/kernels/simd/resize-inl.h"
@@ -39,6 +40,9 @@ void fill_layers(tt_kernels& table) {
   table.layer_norm = layer_norm;
   table.layer_norm_grad_input = layer_norm_grad_input;
   table.layer_norm_grad_scale = layer_norm_grad_scale;
+  table.group_norm = group_norm;
+  table.group_norm_grad_input = group_norm_grad_input;
+  table.group_norm_grad_scale = group_norm_grad_scale;
   table.average_pool = average_pool;
   table.average_pool_grad = average_pool_grad;
   table.max_pool = max_pool;
