@@ -19,6 +19,8 @@ const char* name_of(DType dtype) {
       return "i8";
     case DType::kQ8:
       return "q8";
+    case DType::kTable8:
+      return "table8";
     case DType::kBit:
       return "bit";
   }
@@ -42,6 +44,8 @@ size_t TensorType::bytes() const {
     case DType::kQ8:
       return scale_offset() +
              (shape.empty() ? 1 : static_cast<size_t>(shape.back())) * sizeof(float);
+    case DType::kTable8:
+      return scale_offset() + kTableEntries * sizeof(float);
     case DType::kBit:
       return (n + 7) / 8;
   }

@@ -17,8 +17,13 @@ enum class DType : uint8_t {
   // Frozen weights: 8 bits an element, then (from a multiple of 4 bytes on) one f32 scale for every
   // entry of the last axis: w[..., c] = q[..., c] * scale[c].
   kQ8,
+  // Frozen weights: 8 bits an element, then (from a multiple of 4 bytes on) the 256 f32 numbers that
+  // they are the index of. A node decodes them (engine/ops/decode_table.cc); kernels do not.
+  kTable8,
   kBit,  // one bit an element, element i is bit i % 8 (from the least significant) of byte i / 8
 };
+
+inline constexpr size_t kTableEntries = 256;  // of kTable8
 
 const char* name_of(DType dtype);
 
@@ -33,7 +38,7 @@ struct TensorType {
   int64_t elements() const;
   size_t bytes() const;
 
-  // Of the first scale; kQ8 only.
+  // Of the first number behind the elements; kQ8 and kTable8 only.
   size_t scale_offset() const { return (static_cast<size_t>(elements()) + 3) / 4 * 4; }
 
   friend bool operator==(const TensorType&, const TensorType&) = default;

@@ -3,9 +3,11 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
+#include "engine/graph/packed.h"
 #include "engine/graph/replace_file.h"
 #include "engine/onnx/exporter.h"
 
@@ -25,33 +27,57 @@ size_t length_delimited(size_t bytes) { return 1 + CodedOutputStream::VarintSize
 onnx::TensorProto header_of(const Initializer& initializer) {
   onnx::TensorProto tensor;
   tensor.set_name(initializer.name);
-  tensor.set_data_type(onnx::TensorProto::FLOAT);
+  tensor.set_data_type(initializer.is_code ? onnx::TensorProto::INT8 : onnx::TensorProto::FLOAT);
   for (const int64_t dim : initializer.shape) tensor.add_dims(dim);
   return tensor;
 }
 
 size_t data_bytes(const Graph& graph, const Initializer& initializer) {
-  return graph.value(initializer.value).type.bytes();
+  const auto elements = static_cast<size_t>(graph.value(initializer.value).type.elements());
+  return initializer.is_code ? elements : elements * sizeof(float);
 }
 
 size_t tensor_bytes(const Graph& graph, const Initializer& initializer) {
   return header_of(initializer).ByteSizeLong() + length_delimited(data_bytes(graph, initializer));
 }
 
+// The numbers of an initializer where its tensor does not have them as f32.
+std::vector<float> numbers_of(const Initializer& initializer, const Tensor& data) {
+  std::vector<float> values(static_cast<size_t>(data.type().elements()));
+  if (initializer.is_code) {
+    const auto* const codes = reinterpret_cast<const int8_t*>(data.bytes().data());
+    std::copy_n(codes, values.size(), values.begin());
+  } else {
+    unpack(data, values);
+  }
+  return values;
+}
+
+void write_numbers(CodedOutputStream& out, const Initializer& initializer, const Tensor& data) {
+  std::vector<float> unpacked;
+  if (is_packed(data.type().dtype)) unpacked = numbers_of(initializer, data);
+  std::span<const float> values = unpacked.empty() ? data.f32() : unpacked;
+  std::vector<float> ordered;
+  if (!internal::moves_only_ones(initializer.from, initializer.order)) {
+    ordered.resize(values.size());
+    internal::permute(values, initializer.from, initializer.order, ordered);
+    values = ordered;
+  }
+  if (!initializer.is_code) {
+    out.WriteRaw(values.data(), static_cast<int>(values.size_bytes()));
+    return;
+  }
+  const std::vector<int8_t> codes(values.begin(), values.end());
+  out.WriteRaw(codes.data(), static_cast<int>(codes.size()));
+}
+
 void write_initializer(CodedOutputStream& out, const Graph& graph, const Initializer& initializer) {
-  const std::span<const float> values = graph.value(initializer.value).data->f32();
   out.WriteVarint32(kInitializerTag);
   out.WriteVarint64(tensor_bytes(graph, initializer));
   header_of(initializer).SerializeToCodedStream(&out);
   out.WriteVarint32(kRawDataTag);
-  out.WriteVarint64(values.size_bytes());
-  if (internal::moves_only_ones(initializer.from, initializer.order)) {
-    out.WriteRaw(values.data(), static_cast<int>(values.size_bytes()));
-    return;
-  }
-  std::vector<float> ordered(values.size());
-  internal::permute(values, initializer.from, initializer.order, ordered);
-  out.WriteRaw(ordered.data(), static_cast<int>(values.size_bytes()));
+  out.WriteVarint64(data_bytes(graph, initializer));
+  write_numbers(out, initializer, *graph.value(initializer.value).data);
 }
 
 // The model as protobuf would write it, but with one large tensor in memory at a time.

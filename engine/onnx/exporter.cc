@@ -25,6 +25,14 @@ onnx::AttributeProto& attribute(onnx::NodeProto& node, const char* name,
   return a;
 }
 
+// The dimension of the tensor that is the last axis of the value; none where that is not one.
+std::optional<size_t> scale_axis(const Initializer& i) {
+  const auto last = static_cast<int64_t>(i.from.size()) - 1;
+  if (i.order.back() == last && i.shape.back() == i.from.back()) return i.shape.size() - 1;
+  if (i.shape != permuted(i.from, i.order)) return std::nullopt;
+  return static_cast<size_t>(std::ranges::find(i.order, last) - i.order.begin());
+}
+
 const ExportTable& all_exports() {
   static const ExportTable exports = [] {
     ExportTable table;
@@ -277,8 +285,33 @@ std::string Exporter::parameter(ValueId value, const Shape& from, const Order& o
   // The second form of a parameter that two operators need in two arrangements has another name.
   const bool is_first = made_.emplace("first " + own, own).second;
   const std::string name = is_first ? own : unique(own);
-  initializers.push_back({name, shape, value, from, order});
+  const Initializer initializer{name, shape, value, from, order};
+  const auto axis = scale_axis(initializer);
+  if (type(value).dtype == DType::kQ8 && axis.has_value()) {
+    dequantize(initializer, *axis);
+  } else {
+    initializers.push_back(initializer);
+  }
   return made_[key] = name;
+}
+
+// The codes and their scales as tensors, and the node that makes weights of them.
+void Exporter::dequantize(const Initializer& weights, size_t axis) {
+  Initializer codes = weights;
+  codes.name = unique(weights.name + ".codes");
+  codes.is_code = true;
+  onnx::TensorProto& scales = *model.mutable_graph()->add_initializer();
+  scales.set_name(unique(weights.name + ".scales"));
+  scales.set_data_type(onnx::TensorProto::FLOAT);
+  const Tensor& data = *graph_.value(weights.value).data;
+  const auto entries = static_cast<size_t>(data.type().shape.back());
+  scales.add_dims(data.type().shape.back());
+  const auto* const first =
+      reinterpret_cast<const float*>(data.bytes().data() + data.type().scale_offset());
+  for (size_t c = 0; c < entries; ++c) scales.add_float_data(first[c]);
+  set_attribute(add("DequantizeLinear", {codes.name, scales.name()}, weights.name), "axis",
+                static_cast<int64_t>(axis));
+  initializers.push_back(std::move(codes));
 }
 
 std::string Exporter::integers(const std::string& name, const std::vector<int64_t>& values) {

@@ -33,6 +33,7 @@ struct Initializer {
   ValueId value{UINT32_MAX};
   Shape from;
   Order order;
+  bool is_code = false;  // of a kQ8 value: its 8 bits as they are; otherwise what it stands for
 };
 
 class Exporter {
@@ -80,6 +81,7 @@ class Exporter {
   bool mixes_rows(const Node& node) const;
   bool has_constant_rows(const Node& node) const;
   bool feeds_window(ValueId input) const;
+  void dequantize(const Initializer& weights, size_t axis);
   std::string moved(const std::string& tensor, const Shape& shape, const Order& permutation);
   void describe(onnx::ValueInfoProto& info, const std::string& name, const Shape& shape) const;
 

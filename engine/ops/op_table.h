@@ -19,6 +19,7 @@
   X(kDepthwiseConv2dGradWeightAdd)    \
   X(kLinear)                          \
   X(kMatMul)                          \
+  X(kDecodeTable)                     \
   /* arithmetic, with broadcasting */ \
   X(kAdd)                             \
   X(kSub)                             \

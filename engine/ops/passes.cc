@@ -1,5 +1,7 @@
 #include "engine/ops/passes.h"
 
+#include "engine/ops/op_table.h"
+
 namespace tinytl {
 
 Graph without_nodes(const Graph& graph, std::vector<ValueId>& ids, const std::vector<bool>& keep) {
@@ -98,6 +100,24 @@ bool condenses_forward_values(const Graph& graph, const Node& node) {
   }
   for (const ValueId id : node.outputs) written += graph.value(id).type.bytes();
   return written < read;
+}
+
+void decode_tables(Graph& graph) {
+  std::vector<NodeId> order;
+  const size_t nodes = graph.nodes().size();
+  for (size_t n = 0; n < nodes; ++n) {
+    const NodeId id{static_cast<uint32_t>(n)};
+    for (size_t i = 0; i < graph.node(id).inputs.size(); ++i) {
+      const ValueId stored = graph.node(id).inputs[i];
+      if (graph.value(stored).type.dtype != DType::kTable8) continue;
+      const ValueId decoded =
+          emit(graph, kDecodeTable, graph.value(stored).name, {stored}, {}, graph.node(id).phase);
+      graph.node(id).inputs[i] = decoded;
+      order.push_back(graph.value(decoded).producer);
+    }
+    order.push_back(id);
+  }
+  if (order.size() > nodes) graph.keep_nodes(order);
 }
 
 std::string to_string(const Graph& graph) {

@@ -23,6 +23,10 @@ void verify(const Graph& graph);
 // of what it reads.
 bool condenses_forward_values(const Graph& graph, const Node& node);
 
+// Puts a DecodeTable in front of each node that reads a kTable8 parameter, one for every reader and
+// of its phase: nothing decoded is kept between the forward and the backward pass. Value ids stay.
+void decode_tables(Graph& graph);
+
 // One line a node, for people: "%7 = Conv2d(%input, conv1.weight, conv1.bias) f32[8,64,64,16]".
 std::string to_string(const Graph& graph);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/graph/packed.h"
 #include "engine/ops/op_table.h"
 #include "engine/ops/passes.h"
 
@@ -70,11 +71,20 @@ class Tiler {
   ValueId slice(ValueId x, size_t dimension, Range range, const std::string& name) {
     Shape sizes = result_.value(x).type.shape;
     if (range.size() == sizes[dimension]) return x;
+    if (is_packed(result_.value(x).type.dtype)) return part(x, dimension, range, name);
     Shape starts(sizes.size(), 0), steps(sizes.size(), 1);
     starts[dimension] = range.begin;
     sizes[dimension] = range.size();
     return emit(result_, kSlice, name, {x},
                 {{"starts", starts}, {"sizes", sizes}, {"steps", steps}});
+  }
+
+  // The same of a packed parameter, which is kept in pieces instead of as a whole.
+  ValueId part(ValueId x, size_t dimension, Range range, const std::string& name) {
+    const Value& whole = result_.value(x);
+    auto data = part_of(*whole.data, dimension, range.begin, range.size());
+    return result_.add_persistent(whole.name + name.substr(name.rfind(" [")), whole.role,
+                                  std::move(data));
   }
 
   // The slice of a parameter of one entry (or column) a channel.

@@ -17,7 +17,9 @@ struct Tiling {
 //
 // Same numbers: strips give the same bits; groups of channels add up the products of the last
 // convolution in another order. Parameters are sliced: slices that do not lie together are copied
-// for each piece, so regions with few channels and many pixels gain most. O(nodes * pieces).
+// for each piece, so regions with few channels and many pixels gain most. Packed ones
+// (engine/graph/packed.h) become a parameter a piece, so that neither a copy nor the whole is kept.
+// O(nodes * pieces).
 Graph tile(const Graph& graph, std::span<const Tiling> tilings,
            std::vector<ValueId>* new_ids = nullptr);
 

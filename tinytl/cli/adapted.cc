@@ -1,6 +1,7 @@
 #include "tinytl/cli/adapted.h"
 
 #include "engine/onnx/import.h"
+#include "engine/ops/passes.h"
 
 namespace tinytl::cli {
 
@@ -29,6 +30,7 @@ namespace {
 
 Inference inference_of(Graph network, int threads, bool xnnpack) {
   constexpr Loss::Kind kLoss = Loss::Kind::kSoftmaxCrossEntropy;
+  decode_tables(network);
   XnnpackLayers layers;
   Inference inference(
       inference_program(std::move(network), kLoss, *tt_best_kernels(), {.threads = threads}), kLoss,
@@ -41,11 +43,10 @@ Inference inference_of(Graph network, int threads, bool xnnpack) {
 
 Adapted load_adapted(const AdaptedArguments& args, const ImageArguments& image) {
   const int64_t resolution = args.learnt.empty() ? 0 : learnt_resolution(args.learnt);
-  const Graph network =
-      import_onnx(args.model, {.batch = args.batch_size, .resolution = resolution});
+  Graph network = import_onnx(args.model, {.batch = args.batch_size, .resolution = resolution});
   const bool xnnpack = args.xnnpack == "auto";
   if (!args.learnt.empty()) {
-    AdaptedNetwork adapted = adapt(network, args.learnt);
+    AdaptedNetwork adapted = adapt(std::move(network), args.learnt);
     if (adapted.info.classes.empty()) {
       throw InputError(args.learnt + ": was learnt without classes; there is nothing to classify");
     }

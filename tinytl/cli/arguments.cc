@@ -62,11 +62,13 @@ std::string recipe_of(const LoopArguments& loop, const MethodArguments& method,
       "--optimizer {} --keep {} --loss {} --label-smoothing {} --dropout {} --clip-norm {} "
       "--weight-decay {} --momentum {} "
       "--nesterov {} --accumulate {} --schedule {} --warmup-epochs {} --crop-area {} --flip {} "
-      "--jitter {} --no-augment {} --hold-out {} --memory-budget {} --arena-budget {} --xnnpack {}",
+      "--jitter {} --no-augment {} --hold-out {} --memory-budget {} --arena-budget {} --xnnpack {} "
+      "--frozen-weights {}",
       method.optimizer, loop.keep, method.loss, method.label_smoothing, method.dropout,
       method.clip_norm, method.weight_decay, method.momentum, method.nesterov, method.accumulate,
       loop.schedule, loop.warmup_epochs, image.crop_area_min, image.flip, image.jitter,
-      image.no_augment, hold_out, method.memory_budget, method.arena_budget, method.xnnpack);
+      image.no_augment, hold_out, method.memory_budget, method.arena_budget, method.xnnpack,
+      method.frozen_weights);
 }
 
 void add_network_options(CLI::App& app, MethodArguments& args) {
@@ -108,6 +110,12 @@ void add_method_options(CLI::App& app, MethodArguments& args) {
       ->check(CLI::IsMember(update_names()));
   app.add_flag("--freeze-weights", args.freeze_weights,
                "No weight of the imported network changes (default unless --update full)");
+  app.add_option("--frozen-weights", args.frozen_weights,
+                 "How weights that do not train are stored: float, int8 (a scale a channel) or "
+                 "kmeans (256 numbers a tensor); 8 bits are a quarter of the memory, and change "
+                 "the network a little")
+      ->check(CLI::IsMember({"float", "int8", "kmeans"}))
+      ->capture_default_str();
   app.add_option("--head", args.head, "ONNX node name of the classifier, where it is not found");
   app.add_flag("--new-head", args.new_head, "A new classifier even where the old one fits");
   add_lite_options(app, args.lite);
@@ -268,6 +276,10 @@ LiteOptions lite_of(const MethodArguments& args) {
         paper_nominal_resolution(args.resolution > 0 ? args.resolution : kImageNetResolution);
   }
   return lite;
+}
+
+FrozenWeights frozen_weights_of(const MethodArguments& args) {
+  return parse_frozen_weights(args.frozen_weights).value();
 }
 
 Loss loss_of(const MethodArguments& args) {

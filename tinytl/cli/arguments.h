@@ -7,6 +7,7 @@
 
 #include "optim/optimizer.h"
 #include "tinytl/data/dataset.h"
+#include "tinytl/methods/frozen_weights.h"
 #include "tinytl/methods/update.h"
 #include "tinytl/train/fit_budget.h"
 #include "tinytl/train/trainer.h"
@@ -27,6 +28,7 @@ struct MethodArguments {
   std::string network;  // a reference network
   std::string update;   // empty: bias
   bool freeze_weights = false;
+  std::string frozen_weights = "float";
   LiteOptions lite;
   int64_t resolution = 0;  // 0: that of the model file
   std::string head;
@@ -99,6 +101,7 @@ void add_loop_options(CLI::App& app, LoopArguments& args);
 // 2).
 Update update_of(const MethodArguments& args);
 LiteOptions lite_of(const MethodArguments& args);
+FrozenWeights frozen_weights_of(const MethodArguments& args);
 Loss loss_of(const MethodArguments& args);
 OptimizerOptions optimizer_of(const MethodArguments& args);
 // Samples that run at once; empty: to be chosen.

@@ -1,6 +1,7 @@
 #include "tinytl/cli/network_source.h"
 
 #include "engine/ops/op_table.h"
+#include "engine/ops/passes.h"
 #include "engine/schedule/micro_batch.h"
 #include "tinytl/cli/console.h"
 #include "tinytl/cli/load_network.h"
@@ -45,7 +46,7 @@ void NetworkSource::import(int64_t micro_batch) {
   if (micro_batch == micro_batch_) return;
   fitted_ = {};  // before there are two
   micro_batch_ = 0;
-  const Graph network = load_network(args_, classes_, micro_batch, without_values_);
+  Graph network = load_network(args_, classes_, micro_batch, without_values_);
   if (network.inputs.size() != 1) {
     throw InputError(network.source + ": has " + std::to_string(network.inputs.size()) +
                      " inputs; training needs a network with one");
@@ -66,7 +67,19 @@ void NetworkSource::import(int64_t micro_batch) {
     const bool is_kept = kept != nullptr && kept->data == value.data;
     if (is_parameter(value.role) && !is_kept) replaced_.insert(value.name);
   }
+  network = {};  // what is packed now is freed tensor by tensor
+  freeze(fitted_);
   micro_batch_ = micro_batch;
+}
+
+void NetworkSource::freeze(FittedClassifier& network) const {
+  const FrozenWeights format = frozen_weights_of(args_);
+  if (format == FrozenWeights::kFloat) return;
+  std::vector<ValueId> trained;
+  for (const TrainedParameter& p : make_scheme(network, update_of(args_)).parameters) {
+    trained.push_back(p.parameter);
+  }
+  freeze_weights(network.graph, trained, format);
 }
 
 const Graph& NetworkSource::network(int64_t micro_batch) {
@@ -82,9 +95,12 @@ StepGraphs NetworkSource::build(int64_t micro_batch, std::span<const Tiling> til
   OptimizerOptions optimizer = optimizer_of(args_);
   optimizer.accumulation_steps *= static_cast<int>(args_.batch_size / micro_batch);
   const UpdateScheme scheme = make_scheme(form, update_of(args_));
-  return {.training = append_updates(differentiate(form.graph, loss, scheme), optimizer),
-          .inference = std::move(network.graph),
-          .loss = loss.kind};
+  StepGraphs graphs{.training = append_updates(differentiate(form.graph, loss, scheme), optimizer),
+                    .inference = std::move(network.graph),
+                    .loss = loss.kind};
+  decode_tables(graphs.training.graph);
+  decode_tables(graphs.inference);
+  return graphs;
 }
 
 // With a single sample nothing can be seen to mix.

@@ -20,6 +20,7 @@ Json plan_report(const MethodArguments& args, const Setup& setup) {
           {"micro_batch_size", setup.session->micro_batch_size()},
           {"classes", setup.session->classes()},
           {"optimizer", args.optimizer},
+          {"frozen_weights", args.frozen_weights},
           {"seed", args.seed},
           {"threads", args.threads},
           {"arena_bytes", memory.arena},

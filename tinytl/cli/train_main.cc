@@ -234,7 +234,8 @@ int train(const Arguments& args) {
                   .new_head = args.method.new_head,
                   .normalisation = normalisation_of(args.image),
                   .squash = args.image.squash,
-                  .center_fraction = args.image.center_fraction};
+                  .center_fraction = args.image.center_fraction,
+                  .frozen_weights = args.method.frozen_weights};
   TrainerOptions options = trainer_of(args.loop, args.method, args.image, args.data,
                                       comes_in_native_size(*data.train, setup));
   options.rates = rates_of(args.loop, args.method, setup.new_classifier);
@@ -284,8 +285,10 @@ int train(const Arguments& args) {
   if (args.synthetic) return kDone;
   print_line("learnt", options.save.string());
   if (!args.loop.export_file.empty()) {
-    const Graph network = import_onnx(args.method.model, {.resolution = args.method.resolution});
-    export_onnx(adapt(network, options.save).network.graph, args.loop.export_file);
+    export_onnx(
+        adapt(import_onnx(args.method.model, {.resolution = args.method.resolution}), options.save)
+            .network.graph,
+        args.loop.export_file);
     print_line("exported", args.loop.export_file);
   }
   return kDone;

@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "tinytl/methods/frozen_weights.h"
+
 namespace tinytl {
 namespace {
 
@@ -16,6 +18,7 @@ std::string flag_of(const std::string& field) {
   if (field == "deviation") return "--std";
   if (field == "new_head") return "--new-head";
   if (field == "lite") return "--lite-kernel, --lite-groups, --lite-expand or --lite-pool";
+  if (field == "frozen_weights") return "--frozen-weights";
   if (field == "center_fraction") return "--center-fraction";
   return field;
 }
@@ -75,7 +78,8 @@ Json to_json(const LearntInfo& info) {
           {"mean", info.normalisation.mean},
           {"deviation", info.normalisation.deviation},
           {"squash", info.squash},
-          {"center_fraction", info.center_fraction}};
+          {"center_fraction", info.center_fraction},
+          {"frozen_weights", info.frozen_weights}};
 }
 
 std::string to_text(const LearntInfo& info) {
@@ -140,6 +144,7 @@ LearntInfo unpack_info(const TensorFile& file, const std::filesystem::path& path
     info.normalisation.deviation = json.at("deviation");
     info.squash = json.at("squash");
     info.center_fraction = json.at("center_fraction");
+    info.frozen_weights = json.value("frozen_weights", "float");
   } catch (const Json::exception& error) {
     throw InputError(path.string() + ": its metadata is damaged: " + error.what());
   }
@@ -163,7 +168,7 @@ int64_t learnt_resolution(const std::filesystem::path& learnt) {
   return unpack_info(read_safetensors(learnt), learnt).resolution;
 }
 
-AdaptedNetwork adapt(const Graph& network, const std::filesystem::path& learnt) {
+AdaptedNetwork adapt(Graph network, const std::filesystem::path& learnt) {
   const TensorFile file = read_safetensors(learnt);
   if (file.metadata.contains("checkpoint")) {
     throw InputError(learnt.string() + ": is a checkpoint, for --resume; give the file of --save");
@@ -184,6 +189,7 @@ AdaptedNetwork adapt(const Graph& network, const std::filesystem::path& learnt) 
                      ", which this version does not know");
   }
   result.network = in_form_for(*update, std::move(result.network), info.lite);
+  std::vector<ValueId> trained;
   for (const NamedTensor& t : file.tensors) {
     const Value* value = result.network.graph.find(t.name);
     if (value == nullptr || !is_parameter(value->role)) {
@@ -191,6 +197,7 @@ AdaptedNetwork adapt(const Graph& network, const std::filesystem::path& learnt) 
                        network.source);
     }
     overwrite(*value, file, learnt);
+    trained.push_back(result.network.graph.id_of(t.name));
   }
   std::vector<ValueId> must_be_there = result.network.lite;
   if (result.network.is_new) {
@@ -204,6 +211,13 @@ AdaptedNetwork adapt(const Graph& network, const std::filesystem::path& learnt) 
                        "\" of the new layers; it was cut short by another program");
     }
   }
+  const auto format = parse_frozen_weights(info.frozen_weights);
+  if (!format.has_value()) {
+    throw InputError(learnt.string() + ": stores frozen weights as \"" + info.frozen_weights +
+                     "\", which this version does not know; a newer one made it");
+  }
+  network = {};  // what is packed now is freed tensor by tensor
+  freeze_weights(result.network.graph, trained, *format);
   return result;
 }
 

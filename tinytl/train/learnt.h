@@ -20,6 +20,7 @@ struct LearntInfo {
   Normalisation normalisation;
   bool squash = false;
   double center_fraction = 0.875;
+  std::string frozen_weights = "float";  // how the others were stored (freeze_weights)
 };
 
 // A hash of the names, types and bytes of the parameters of a network as imported. The batch size
@@ -37,13 +38,13 @@ std::string first_difference(const LearntInfo& a, const LearntInfo& b);
 void restore(std::span<const Value> values, const TensorFile& file,
              const std::filesystem::path& path);
 
-// The imported network with what was learnt: classifier fitted, tensors in place. Throws InputError
-// where the file was learnt on another network.
+// The imported network with what was learnt: classifier fitted, tensors in place, the others stored
+// as they were in training. Throws InputError where the file was learnt on another network.
 struct AdaptedNetwork {
   FittedClassifier network;
   LearntInfo info;
 };
-AdaptedNetwork adapt(const Graph& network, const std::filesystem::path& learnt);
+AdaptedNetwork adapt(Graph network, const std::filesystem::path& learnt);
 
 // Of the input that the network was trained at, which it has to be imported at; 0: the file's.
 int64_t learnt_resolution(const std::filesystem::path& learnt);
