@@ -124,6 +124,7 @@ std::vector<StudyRun> grid_of(const StudyArguments& args) {
     run.row.method = method;
     run.row.variant = variant.name;
     run.row.seed = seed;
+    run.row.epochs = static_cast<size_t>(args.epochs);  // no part of the key: in the options
     const Words options = options_of(args, names, run.row, variant.words);
     run.row.options = shell_line(options);
     run.command = {"--model",  args.models[m], "--data", args.data[d],

@@ -12,6 +12,7 @@
 #include "tinytl/cli/study_figures.h"
 #include "tinytl/cli/study_page.h"
 #include "tinytl/cli/study_run.h"
+#include "tinytl/cli/study_search.h"
 
 namespace tinytl::cli {
 namespace {
@@ -22,11 +23,12 @@ Examples:
   tinytl-study --model net.onnx --data cars --out study --extra cars="--squash" -- --lr auto
   tinytl-study --model net.onnx --data flowers --out study --variant int8="--frozen-weights int8"
   tinytl-study --render-only --out study
+  tinytl-study --search --model net.onnx --data cars --memory-budget 2MB --out search
 Options behind -- go to every run of tinytl-train. A run that is in OUT/study.csv is not run again:
 the same command continues an interrupted study, and other commands add to it.
 Exit codes: 0 done, 2 wrong usage, 3 bad input or runs that failed, 130 interrupted.)";
 
-void add_options(CLI::App& app, StudyArguments& args) {
+void add_study_options(CLI::App& app, StudyArguments& args) {
   app.add_option("--model", args.models, "Pretrained network, an .onnx file; repeatable")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -60,7 +62,29 @@ void add_options(CLI::App& app, StudyArguments& args) {
       ->capture_default_str();
   app.add_flag("--render-only", args.render_only, "Draw OUT/study.csv again, run nothing");
   app.add_option("--train-command", args.train_command,
-                 "The tinytl-train to run (the one beside this command)");
+                 "The tinytl-train to run, and beside it tinytl-plan (those beside this command)");
+}
+
+void add_search_options(CLI::App& app, SearchArguments& search) {
+  CLI::Option* flag = app.add_flag("--search", search.wanted,
+                                   "Look for the best network and method within --memory-budget, "
+                                   "on a part of the training set");
+  app.add_option("--memory-budget", search.memory_budget,
+                 "Most training memory of a candidate, as 12MB, 512KB, 8MiB")
+      ->needs(flag);
+  app.add_option("--resolutions", search.resolutions,
+                 "Sizes of the network's input to try, in pixels, comma-separated (its own)")
+      ->delimiter(',')
+      ->check(CLI::Range(8, 4096))
+      ->needs(flag);
+  app.add_option("--widths", search.widths,
+                 "Parts of the network's channels to try, comma-separated (all of them)")
+      ->delimiter(',')
+      ->check(CLI::Range(0.05, 1.0))
+      ->needs(flag);
+  for (const char* other : {"--seeds", "--variant", "--extra", "--render-only"}) {
+    flag->excludes(app.get_option(other));
+  }
 }
 
 std::vector<std::string> lines_of(const std::filesystem::path& file) {
@@ -86,6 +110,24 @@ void draw(const std::filesystem::path& folder, const StudyTable& table) {
   replace_file(folder / "study.html", study_html(study, lines_of(folder / "commands.txt")));
 }
 
+int search_best(const StudyArguments& args, SearchArguments wish, const std::string& command,
+                const char* argv0) {
+  if (wish.memory_budget.empty()) throw CLI::RequiredError("--memory-budget");
+  if (args.models.empty()) throw CLI::RequiredError("--model");
+  if (args.data.size() != 1) throw CLI::ValidationError("--search takes one --data");
+  const bool is_given = !args.train_command.empty();
+  wish.train = is_given ? args.train_command : sibling_command("tinytl-train", argv0);
+  wish.plan = is_given ? (std::filesystem::path(wish.train).parent_path() / "tinytl-plan").string()
+                       : sibling_command("tinytl-plan", argv0);
+  const SearchResult result = search(args, wish);
+  if (result.interrupted) {
+    fmt::print("interrupted; to continue, run the same command again\n");
+    return kInterrupted;
+  }
+  replace_file(std::filesystem::path(args.out) / "search.html", search_html(result, {command}));
+  return kDone;
+}
+
 int study(const StudyArguments& args, const std::string& command, const char* argv0) {
   if (!args.render_only) {
     if (args.models.empty()) throw CLI::RequiredError("--model");
@@ -100,7 +142,8 @@ int study(const StudyArguments& args, const std::string& command, const char* ar
     const std::string train =
         args.train_command.empty() ? sibling_command("tinytl-train", argv0) : args.train_command;
     remember_command(folder / "commands.txt", command);
-    outcome = run_study(args, train, table, [&] { draw(folder, table); });
+    outcome = run_study(grid_of(args), {train, args.out, static_cast<size_t>(args.jobs)}, table,
+                        [&] { draw(folder, table); });
   }
   draw(folder, table);
   fmt::print("{} rows in {}, drawn in study.html and study.svg beside it\n", table.rows().size(),
@@ -123,15 +166,21 @@ int study(const StudyArguments& args, const std::string& command, const char* ar
 int main(int argc, char** argv) {
   using namespace tinytl::cli;
   StudyArguments args;
+  SearchArguments wish;
   CLI::App app("Accuracy against memory, over methods, networks, data sets and seeds.",
                "tinytl-study");
   app.footer(kExamples);
-  add_options(app, args);
+  add_study_options(app, args);
+  add_search_options(app, wish);
   // CLI11 would take what is behind "--" for positional words of this command.
   int own = 1;
   while (own < argc && std::string(argv[own]) != "--") ++own;
   args.passed.assign(argv + std::min(own + 1, argc), argv + argc);
   Words words{"tinytl-study"};
   words.insert(words.end(), argv + 1, argv + argc);
-  return run_command(app, own, argv, [&] { return study(args, shell_line(words), argv[0]); });
+  return run_command(app, own, argv, [&] {
+    if (!wish.wanted) return study(args, shell_line(words), argv[0]);
+    if (app.count("--methods") == 0) args.methods = {"last", "bias", "lite+bias", "full"};
+    return search_best(args, wish, shell_line(words), argv[0]);
+  });
 }

@@ -161,24 +161,28 @@ StudyFinding finding_of(const Study& study, const std::string& data) {
   return finding;
 }
 
-std::string study_html(const Study& study, const std::vector<std::string>& commands,
-                       const std::string& more) {
-  std::string page =
+std::string study_page(const std::string& title, const std::string& body,
+                       const std::vector<std::string>& commands) {
+  std::string page = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-      "<title>Accuracy against training memory</title>\n</head>\n<body>\n";
-  page += headline(study);
+      "<title>{}</title>\n</head>\n<body>\n",
+      xml_text(title));
+  page += body + "<h2>To make this again</h2>\n<pre>";
+  for (const std::string& command : commands) page += xml_text(command) + "\n";
+  return page + "</pre>\n" + kStudyStyle + kStudyPageStyle + "</body>\n</html>\n";
+}
+
+std::string study_html(const Study& study, const std::vector<std::string>& commands) {
+  std::string body = headline(study);
   if (!study.groups.empty()) {
-    page += findings(study) + figures(study);
-    page +=
+    body += findings(study) + figures(study);
+    body +=
         "<h2>All figures</h2>\n<p class=\"caption\">Bold: on the Pareto front of its data set. "
         "Accuracy: mean and standard deviation of the seeds. Step: median of a batch.</p>\n" +
         table(study);
   }
-  page += more;
-  page += "<h2>To make this again</h2>\n<pre>";
-  for (const std::string& command : commands) page += xml_text(command) + "\n";
-  return page + "</pre>\n" + kStudyStyle + kStudyPageStyle + "</body>\n</html>\n";
+  return study_page("Accuracy against training memory", body, commands);
 }
 
 }  // namespace tinytl::cli

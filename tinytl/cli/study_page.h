@@ -18,9 +18,12 @@ struct StudyFinding {
 // Without a full update or anything else, pointers are null.
 StudyFinding finding_of(const Study& study, const std::string& data);
 
-// One self-contained page: nothing is loaded from anywhere. Light and dark. `commands`: the lines
-// that make it again. `more`: further sections, in HTML.
-std::string study_html(const Study& study, const std::vector<std::string>& commands,
-                       const std::string& more = "");
+// A self-contained page around `body`: nothing is loaded from anywhere. Light and dark. `commands`:
+// the lines that make it again, at its end.
+std::string study_page(const std::string& title, const std::string& body,
+                       const std::vector<std::string>& commands);
+
+// The result of a study as such a page.
+std::string study_html(const Study& study, const std::vector<std::string>& commands);
 
 }  // namespace tinytl::cli

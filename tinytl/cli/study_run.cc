@@ -45,17 +45,10 @@ std::string name_of(const StudyRow& row) {
                      row.variant.empty() ? "" : ", " + row.variant, row.seed);
 }
 
-std::vector<StudyRun> missing_runs(const StudyArguments& args, const StudyTable& table) {
-  std::vector<StudyRun> runs = grid_of(args);
-  std::erase_if(runs, [&](const StudyRun& run) { return table.has(run.row); });
-  return runs;
-}
-
 class GridProgress {
  public:
-  GridProgress(const StudyArguments& args, const std::vector<StudyRun>& runs,
-               const StudyTable& table)
-      : args_(args), runs_(runs), left_(table.rows()), ended_(runs.size(), false) {
+  GridProgress(size_t jobs, const std::vector<StudyRun>& runs, const StudyTable& table)
+      : jobs_(jobs), runs_(runs), left_(table.rows()), ended_(runs.size(), false) {
     for (const StudyRun& run : runs) width_ = std::max(width_, name_of(run.row).size());
   }
 
@@ -80,12 +73,13 @@ class GridProgress {
   double seconds_left() const {
     double seconds = 0;
     for (size_t i = 0; i < runs_.size(); ++i) {
-      if (!ended_[i]) seconds += left_.seconds_an_epoch(runs_[i].row);
+      if (ended_[i]) continue;
+      seconds += left_.seconds_an_epoch(runs_[i].row) * double(runs_[i].row.epochs);
     }
-    return seconds * double(args_.epochs) / double(args_.jobs);
+    return seconds / double(jobs_);
   }
 
-  const StudyArguments& args_;
+  const size_t jobs_;
   const std::vector<StudyRun>& runs_;
   TimeLeft left_;
   std::vector<bool> ended_;
@@ -94,38 +88,36 @@ class GridProgress {
 
 }  // namespace
 
-StudyOutcome run_study(const StudyArguments& args, const std::string& train_command,
+StudyOutcome run_study(std::vector<StudyRun> runs, const StudyRunOptions& options,
                        StudyTable& table, const std::function<void()>& on_row) {
-  const std::vector<StudyRun> runs = missing_runs(args, table);
   StudyOutcome outcome;
-  outcome.found = grid_of(args).size() - runs.size();
+  outcome.found = std::erase_if(runs, [&](const StudyRun& run) { return table.has(run.row); });
   fmt::print("tinytl-study: {} runs, {} of them done before\n", runs.size() + outcome.found,
              outcome.found);
   std::fflush(stdout);
   std::vector<Words> commands;
   for (const StudyRun& run : runs) commands.push_back(run.command);
-  GridProgress progress(args, runs, table);
+  GridProgress progress(options.jobs, runs, table);
   catch_interrupts_for_children();
-  run_jobs(commands, {train_command, args.out, static_cast<size_t>(args.jobs)},
-           [&](const JobEnd& end) {
-             StudyRow row = runs[end.job].row;
-             std::string defect = end.defect;
-             try {
-               if (defect.empty()) read_report(end.report, row);
-             } catch (const std::exception& error) {
-               defect = error.what();
-             }
-             if (!defect.empty()) {
-               ++outcome.failed;
-               progress.show_failed(end.job, defect);
-               return;
-             }
-             row.seconds = end.seconds;
-             table.append(row);
-             ++outcome.done;
-             progress.show(end.job, row);
-             on_row();
-           });
+  run_jobs(commands, {options.train_command, options.folder, options.jobs}, [&](const JobEnd& end) {
+    StudyRow row = runs[end.job].row;
+    std::string defect = end.defect;
+    try {
+      if (defect.empty()) read_report(end.report, row);
+    } catch (const std::exception& error) {
+      defect = error.what();
+    }
+    if (!defect.empty()) {
+      ++outcome.failed;
+      progress.show_failed(end.job, defect);
+      return;
+    }
+    row.seconds = end.seconds;
+    table.append(row);
+    ++outcome.done;
+    progress.show(end.job, row);
+    on_row();
+  });
   outcome.interrupted = was_interrupted();
   return outcome;
 }

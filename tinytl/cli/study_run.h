@@ -1,4 +1,4 @@
-// Runs what is missing of a study's grid.
+// Runs what is missing of a study.
 #pragma once
 
 #include "tinytl/cli/study_grid.h"
@@ -10,9 +10,14 @@ struct StudyOutcome {
   bool interrupted = false;
 };
 
-// Runs every run of the grid that `table` does not have, with one line on standard output for each
+struct StudyRunOptions {
+  std::string train_command, folder;
+  size_t jobs = 1;
+};
+
+// Runs every one of `runs` that `table` does not have, with one line on standard output for each
 // that ends and one on standard error for each that fails; `on_row` is called after each row.
-StudyOutcome run_study(const StudyArguments& args, const std::string& train_command,
+StudyOutcome run_study(std::vector<StudyRun> runs, const StudyRunOptions& options,
                        StudyTable& table, const std::function<void()>& on_row);
 
 }  // namespace tinytl::cli

@@ -108,9 +108,10 @@ class Jobs {
     fs::create_directories(folder);
     std::vector<std::string> words{options_.program};
     words.insert(words.end(), jobs_[job].begin(), jobs_[job].end());
-    const std::vector<std::string> own{"--keep",   "last",
-                                       "--save",   (folder / "learnt.safetensors").string(),
-                                       "--report", (folder / "report.json").string()};
+    std::vector<std::string> own{"--report", (folder / "report.json").string()};
+    if (options_.trains) {
+      own.insert(own.end(), {"--keep", "last", "--save", (folder / "learnt.safetensors").string()});
+    }
     words.insert(words.end(), own.begin(), own.end());
     const pid_t pid = start_child(words, folder / "output.txt", folder / "error.txt");
     running_[pid] = {job, folder, Clock::now()};

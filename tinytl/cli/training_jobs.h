@@ -14,6 +14,7 @@ struct JobOptions {
   std::string program;           // tinytl-train
   std::filesystem::path folder;  // for files that live as long as a job
   size_t at_once = 1;            // at most 64
+  bool trains = true;            // else it plans, and knows no --keep and no --save
 };
 
 struct JobEnd {
