@@ -46,6 +46,9 @@ TEST_F(Network, AccountingIsThatOfThePaper) {
                 report.at("accounting_frozen_bytes").get<int64_t>());
   EXPECT_EQ(report.at("trainable_bytes"), report.at("accounting_trainable_bytes"));
   EXPECT_EQ(report.at("trainable_scalars"), 1962310);
+  EXPECT_EQ(report.at("accounting_trainable_scalars"), 1962310);
+  EXPECT_GT(report.at("accounting_frozen_norm_bytes").get<int64_t>(),
+            report.at("accounting_activation_bytes").get<int64_t>());
 }
 
 TEST_F(Network, AccountingIsOfTheModelFileAsItIsPlanned) {

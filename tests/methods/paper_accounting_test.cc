@@ -60,6 +60,20 @@ TEST(PaperAccounting, IsThatOfThePaper) {
   EXPECT_NEAR(megabytes(Update::kLiteBias, 256, 1), 15.0, kRounding);
 }
 
+// With the same figure for biases as for norms, which save those inputs anyway.
+TEST(PaperAccounting, FrozenNormsAreWhatItLeavesOut) {
+  const auto honest_megabytes = [](Update update) {
+    const PaperForm form = paper_network(update, 224);
+    const PaperBill bill = paper_bill(form.graph, form.scheme, 8);
+    return static_cast<double>(bill.bytes() + bill.frozen_norm_bytes) / 1e6;
+  };
+  EXPECT_NEAR(honest_megabytes(Update::kLiteBias), 206.8, kRounding);
+  EXPECT_NEAR(honest_megabytes(Update::kBias), megabytes(Update::kNorm, 224, 8), 0.1);
+  for (const Update update : {Update::kLast, Update::kNorm, Update::kFull}) {
+    EXPECT_EQ(honest_megabytes(update), megabytes(update, 224, 8)) << name_of(update);
+  }
+}
+
 // Kernels of modules do not depend on the resolution, or modules pretrained at one would not fit
 // another.
 TEST(PaperAccounting, TrainsAsMuchAtEveryResolution) {

@@ -42,13 +42,18 @@ void print_paper_bill(const PaperBill& bill, int64_t batch_size) {
                          text(bill.bytes()), text(bill.activation_bytes), batch_size,
                          bill.peak_layer, text(bill.trained_bytes), text(bill.frozen_bytes)));
   print_line("", "without gradients, optimizer state, and what the backward pass holds");
+  if (bill.frozen_norm_bytes == 0) return;
+  print_line("", text(bill.bytes() + bill.frozen_norm_bytes) +
+                     " with the inputs of frozen group norms, which their gradients read");
 }
 
 void add_paper_bill(Json& report, const PaperBill& bill) {
   report["accounting"] = "tinytl";
   report["accounting_bytes"] = bill.bytes();
   report["accounting_activation_bytes"] = bill.activation_bytes;
+  report["accounting_frozen_norm_bytes"] = bill.frozen_norm_bytes;
   report["accounting_trainable_bytes"] = bill.trained_bytes;
+  report["accounting_trainable_scalars"] = bill.trained_bytes / int64_t{sizeof(float)};
   report["accounting_frozen_bytes"] = bill.frozen_bytes;
 }
 

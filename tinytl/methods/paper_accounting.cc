@@ -29,7 +29,8 @@ struct Cost {
 
 class Accountant {
  public:
-  Accountant(const Graph& graph, const UpdateScheme& scheme) : graph_(graph) {
+  Accountant(const Graph& graph, const UpdateScheme& scheme, bool charges_frozen_norms)
+      : graph_(graph), charges_frozen_norms_(charges_frozen_norms) {
     for (const TrainedParameter& p : scheme.parameters) {
       trained_.insert(p.parameter);
       trains_features_ = trains_features_ || p.group != Group::kHead;
@@ -51,7 +52,10 @@ class Accountant {
       return {in + bits(node.output()) / groups(node), saved_if(trains(node.input(1)))};
     }
     if (is_matrix(node)) return {in + bits(node.output()), saved_if(trains(node.input(1)))};
-    if (is_norm(node)) return {in, saved_if(trains(node.input(1)))};
+    if (is_norm(node)) {
+      const bool charged = charges_frozen_norms_ && trains_features_;
+      return {in, saved_if(trains(node.input(1)) || charged)};
+    }
     if (is_relu(node)) return {in, saved_if(trains_features_) / kFloatBits};
     if (is_smooth(node)) return {in, saved_if(trains_features_)};
     return {};
@@ -68,6 +72,7 @@ class Accountant {
   }
 
   const Graph& graph_;
+  const bool charges_frozen_norms_;
   std::set<ValueId> trained_;
   bool trains_features_ = false;
   int64_t samples_ = 1;
@@ -185,23 +190,39 @@ class Blocks {
   std::vector<std::vector<ValueId>> input_of_;
 };
 
-}  // namespace
+struct Peak {
+  int64_t bits = 0;  // of one image
+  std::string layer;
 
-PaperBill paper_bill(const Graph& network, const UpdateScheme& scheme, int64_t batch) {
-  const Accountant accountant(network, scheme);
-  const Blocks blocks(network);
-  PaperBill bill;
-  int64_t saved = 0, peak = 0;
+  int64_t bytes(int64_t batch) const { return (batch * bits + kByteBits - 1) / kByteBits; }
+};
+
+Peak forward_peak(const Graph& network, const Accountant& accountant, const Blocks& blocks) {
+  Peak peak;
+  int64_t saved = 0;
   for (size_t n = 0; n < network.nodes().size(); ++n) {
     const Node& node = network.nodes()[n];
     const Cost cost = accountant.cost(node);
     int64_t now = cost.tmp + saved;
     for (const ValueId input : blocks.inputs(n)) now += accountant.bits(input);
-    if (now > peak) bill.peak_layer = node.name;
-    peak = std::max(peak, now);
+    if (now > peak.bits) peak = {now, node.name};
     saved += cost.saved;
   }
-  bill.activation_bytes = (batch * peak + kByteBits - 1) / kByteBits;
+  return peak;
+}
+
+}  // namespace
+
+PaperBill paper_bill(const Graph& network, const UpdateScheme& scheme, int64_t batch) {
+  const Accountant accountant(network, scheme, /*charges_frozen_norms=*/false);
+  const Accountant honest(network, scheme, /*charges_frozen_norms=*/true);
+  const Blocks blocks(network);
+  const Peak peak = forward_peak(network, accountant, blocks);
+  PaperBill bill;
+  bill.activation_bytes = peak.bytes(batch);
+  bill.peak_layer = peak.layer;
+  bill.frozen_norm_bytes =
+      forward_peak(network, honest, blocks).bytes(batch) - bill.activation_bytes;
   for (size_t v = 0; v < network.values().size(); ++v) {
     const Value& value = network.values()[v];
     if (!is_parameter(value.role)) continue;

@@ -18,8 +18,8 @@
 // convolution of it, to what was computed from it; so does a ReLU that alone reads the sum.
 //
 // It leaves out what a run needs besides: everything alive in the backward pass, gradients, the
-// optimizer's state, and the input of a norm whose scale is frozen, which its own gradient reads.
-// Nothing of that is left out of MemoryReport.
+// optimizer's state, and the input of a norm whose scale is frozen, which its own gradient reads
+// (PaperBill::frozen_norm_bytes). Nothing of that is left out of MemoryReport.
 #pragma once
 
 #include <string>
@@ -32,6 +32,9 @@ struct PaperBill {
   int64_t trained_bytes = 0, frozen_bytes = 0;  // parameters
   int64_t activation_bytes = 0;                 // of the batch at the peak, rounded up
   std::string peak_layer;                       // name of the node at the peak
+  // What the bill grows by where norms with a frozen scale save 4 in too: the least that training
+  // through them takes, unless they are folded, quantized or recomputed.
+  int64_t frozen_norm_bytes = 0;
 
   int64_t parameter_bytes() const { return trained_bytes + frozen_bytes; }
   int64_t bytes() const { return activation_bytes + parameter_bytes(); }
