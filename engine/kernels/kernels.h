@@ -238,8 +238,9 @@ typedef struct {
   // Pooling and resizing, of the rows [first, last) of the batch * height rows of the result; every
   // pointer is that of the whole tensor.
   void (*average_pool)(const tt_pool_shape*, int64_t first, int64_t last, const float* x, float* y);
+  // With `accumulate` it is added to dx.
   void (*average_pool_grad)(const tt_pool_shape*, int64_t first, int64_t last, const float* dy,
-                            float* dx);
+                            int32_t accumulate, float* dx);
   void (*max_pool)(const tt_pool_shape*, int64_t first, int64_t last, const float* x, float* y);
   // The number within its window, in rows of kernel_w, of the first place that holds the maximum:
   // int8_t, or int32_t where `wide`, which windows of more than 128 places need.

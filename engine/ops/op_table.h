@@ -69,6 +69,7 @@
   /* pooling, reductions, norms */    \
   X(kAveragePool)                     \
   X(kAveragePoolGrad)                 \
+  X(kAveragePoolGradAdd)              \
   X(kMaxPool)                         \
   X(kMaxPoolArgmax)                   \
   X(kMaxPoolGrad)                     \

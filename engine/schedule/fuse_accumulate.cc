@@ -19,6 +19,14 @@ bool is_pointwise(const Graph& graph, const Node& node) {
          node.attributes.integer("groups") == 1;
 }
 
+// The gradient of an average pool whose windows do not overlap.
+bool is_apart(const Node& node) {
+  if (node.op != &kAveragePoolGrad) return false;
+  const auto kernel = node.attributes.integers("kernel");
+  const auto strides = node.attributes.integers("strides");
+  return strides[0] >= kernel[0] && strides[1] >= kernel[1];
+}
+
 // The values that may lie in the bytes of `id`: those it is a view of, or is put together from.
 void add_sources(const Graph& graph, ValueId id, std::set<ValueId>& sources) {
   if (!sources.insert(id).second || graph.value(id).producer == kNoNode) return;
@@ -44,7 +52,7 @@ class Fusion {
   void run() {
     for (size_t n = 0; n < graph_.nodes().size(); ++n) {
       const NodeId add{static_cast<uint32_t>(n)};
-      if (graph_.node(add).op != &kAdd) continue;
+      if (graph_.node(add).op != &kAdd || fuse_pool(add)) continue;
       const bool first = can_fuse(add, 0), second = can_fuse(add, 1);
       if (!first && !second) continue;
       const auto producer = [&](size_t i) {
@@ -55,6 +63,26 @@ class Fusion {
   }
 
  private:
+  // Pooled gradients are small and can wait for the sum that they are spread over.
+  bool fuse_pool(NodeId add) {
+    Node& node = graph_.node(add);
+    for (const size_t i : {0u, 1u}) {
+      const ValueId q = node.input(i), sum = node.input(1 - i);
+      const NodeId producer = graph_.value(q).producer;
+      if (producer == kNoNode || !is_apart(graph_.node(producer)) || q == sum) continue;
+      const Node& pool = graph_.node(producer);
+      if (pool.phase != node.phase || is_output_[index(q)] || readers_[index(q)].size() != 1 ||
+          may_share_bytes(graph_, sum, pool.input(0))) {
+        continue;
+      }
+      node.op = &kAveragePoolGradAdd;
+      node.attributes = pool.attributes;
+      node.inputs = {sum, pool.input(0)};
+      return true;
+    }
+    return false;
+  }
+
   bool can_fuse(NodeId add, size_t operand) const {
     const Node& node = graph_.node(add);
     const ValueId q = node.input(operand), acc = node.input(1 - operand);

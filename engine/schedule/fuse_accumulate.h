@@ -5,7 +5,8 @@
 
 namespace tinytl {
 
-// Turns Add(p, q) into PointwiseAccumulate(p, a, w[, b]) where q is a pointwise convolution (or the
+// Turns Add(p, q) into AveragePoolGradAdd(p, dy) where q is the gradient of an average pool without
+// overlap, and into PointwiseAccumulate(p, a, w[, b]) where q is a pointwise convolution (or the
 // input gradient of one) that nothing else reads, so that its result is never stored: the sum is
 // written over p. Works on forward graphs and on the gradients that meet in a backward pass. Values
 // keep their ids; the convolution is left unread, for prune.

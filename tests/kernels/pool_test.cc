@@ -116,9 +116,13 @@ TEST_P(Pool, AveragesAndTheirGradient) {
                 y);
     expect_near(in_parts(s.batch * s.in_h, inputs_of(s),
                          [&](int64_t first, int64_t last, float* result) {
-                           kernels().average_pool_grad(&s, first, last, dy.get(), result);
+                           kernels().average_pool_grad(&s, first, last, dy.get(), 0, result);
                          }),
                 dx);
+    Buffer sum = random.buffer(inputs_of(s));
+    for (int64_t i = 0; i < inputs_of(s); ++i) dx.add(i, sum[static_cast<size_t>(i)]);
+    kernels().average_pool_grad(&s, 0, int64_t{s.batch} * s.in_h, dy.get(), 1, sum.get());
+    expect_near(sum, dx);
   }
 }
 

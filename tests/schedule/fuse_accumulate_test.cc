@@ -48,6 +48,12 @@ Graph apart(const Graph& graph, std::vector<ValueId>& ids) {
   for (const Node& node : graph.nodes()) {
     std::vector<ValueId> inputs;
     for (const ValueId id : node.inputs) inputs.push_back(ids[index(id)]);
+    if (node.op == &kAveragePoolGradAdd) {
+      const ValueId q =
+          emit(result, kAveragePoolGrad, node.name, {inputs[1]}, node.attributes, node.phase);
+      ids[index(node.output())] = emit(result, kAdd, node.name, {inputs[0], q}, {}, node.phase);
+      continue;
+    }
     if (node.op == &kPointwiseAccumulate) {
       const ValueId acc = inputs[0];
       const bool transposed = node.attributes.integer("transposed") != 0;
@@ -127,6 +133,36 @@ void expect_training_changes_no_bit(const Graph& model, const Loss& loss) {
     g.gradient = ids[index(g.gradient)];
   }
   expect_same_bits(append_updates(gradients, {}).graph, append_updates(reference, {}).graph);
+}
+
+// A layer beside a branch at half the resolution, as a lite residual module is.
+Graph with_pooled_branch() {
+  Graph g;
+  g.source = "pooled branch";
+  const ValueId x = g.add_input("x", {DType::kF32, {2, 6, 6, 3}});
+  const ValueId h = relu6(g, "relu", convolution(g, "stem", x, 8, /*kernel=*/3));
+  const ValueId pool = emit(g, kAveragePool, "pool", {h},
+                            {{"kernel", Shape{2, 2}},
+                             {"strides", Shape{2, 2}},
+                             {"pads", Shape{0, 0, 0, 0}},
+                             {"ceil_mode", int64_t{0}},
+                             {"count_include_pad", int64_t{0}}});
+  const ValueId branch = convolution(g, "branch", pool, 8, /*kernel=*/3);
+  const ValueId up =
+      emit(g, kResize, "up", {branch}, {{"size", Shape{6, 6}}, {"mode", int64_t{1}}});
+  const ValueId sum = emit(g, kAdd, "sum", {convolution(g, "main", h, 8, /*kernel=*/3), up});
+  const ValueId mean = emit(g, kReduceMean, "mean", {sum},
+                            {{"axes", std::vector<int64_t>{1, 2}}, {"keepdims", int64_t{0}}});
+  g.outputs = {linear(g, "fc", mean, 5)};
+  return g;
+}
+
+TEST(FuseAccumulate, AddsThePooledGradientWhereItMeetsTheOther) {
+  const Graph model = with_pooled_branch();
+  const GradientGraph gradients = differentiate(model, {}, every_parameter(model));
+  EXPECT_EQ(count(gradients.graph, kAveragePoolGradAdd), 1);
+  EXPECT_EQ(count(gradients.graph, kAveragePoolGrad), 0);
+  expect_training_changes_no_bit(model, {});
 }
 
 TEST(FuseAccumulate, LeavesNoAddInASmallNetwork) {

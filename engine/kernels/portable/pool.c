@@ -31,14 +31,14 @@ void tt_average_pool_f32(const tt_pool_shape* s, int64_t first, int64_t last, co
 }
 
 void tt_average_pool_grad_f32(const tt_pool_shape* s, int64_t first, int64_t last, const float* dy,
-                              float* dx) {
+                              int32_t accumulate, float* dx) {
   dx += first * s->in_w * s->channels;
   for (int64_t row = first; row < last; ++row) {
     const float* image = dy + image_of(row, s->in_h, s->out_h, s->out_w, s->channels);
     const tt_span over = tt_windows_over_row(s, (int32_t)(row % s->in_h));
     for (int32_t v = 0; v < s->in_w; ++v, dx += s->channels) {
       const tt_span across = tt_windows_over_column(s, v);
-      for (int32_t c = 0; c < s->channels; ++c) dx[c] = 0.0f;
+      if (!accumulate) memset(dx, 0, sizeof *dx * (size_t)s->channels);
       for (int32_t p = over.first; p < over.last; ++p) {
         for (int32_t q = across.first; q < across.last; ++q) {
           const float* pixel = image + ((int64_t)p * s->out_w + q) * s->channels;

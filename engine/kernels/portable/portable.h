@@ -67,7 +67,7 @@ void tt_group_norm_grad_scale_f32(const tt_group_norm* s, int64_t samples, int64
 void tt_average_pool_f32(const tt_pool_shape* s, int64_t first, int64_t last, const float* x,
                          float* y);
 void tt_average_pool_grad_f32(const tt_pool_shape* s, int64_t first, int64_t last, const float* dy,
-                              float* dx);
+                              int32_t accumulate, float* dx);
 void tt_max_pool_f32(const tt_pool_shape* s, int64_t first, int64_t last, const float* x, float* y);
 void tt_max_pool_argmax_f32(const tt_pool_shape* s, int64_t first, int64_t last, const float* x,
                             int32_t wide, void* argmax);

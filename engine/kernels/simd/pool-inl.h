@@ -181,8 +181,8 @@ inline void max_pool_argmax(const tt_pool_shape* s, int64_t first, int64_t last,
 // dx = the sum, for every pixel, of what the windows over it send there: fn(rows, columns, h, w)
 // is that of one window to pixel (h, w), a function of the offset in dy.
 template <class F>
-HWY_INLINE void gather_windows(const tt_pool_shape& s, int64_t first, int64_t last, float* dx,
-                               F&& fn) {
+HWY_INLINE void gather_windows(const tt_pool_shape& s, int64_t first, int64_t last, bool accumulate,
+                               float* dx, F&& fn) {
   dx += first * s.in_w * s.channels;
   for (int64_t row = first; row < last; ++row) {
     const int64_t image = row / s.in_h * s.out_h * s.out_w * s.channels;
@@ -192,7 +192,9 @@ HWY_INLINE void gather_windows(const tt_pool_shape& s, int64_t first, int64_t la
       const tt_span across = tt_windows_over_column(&s, w);
       for_channels(s.channels, [&](int64_t c, auto vecs, auto at) TINYTL_INLINE {
         V sum[vecs];
-        unroll<vecs>([&](auto v) TINYTL_INLINE { sum[v] = hn::Zero(kD); });
+        unroll<vecs>([&](auto v) TINYTL_INLINE {
+          sum[v] = accumulate ? at.get(dx + c + v * kLanes) : hn::Zero(kD);
+        });
         for (int32_t p = over.first; p < over.last; ++p) {
           const tt_span rows = tt_window_rows(&s, p);
           for (int32_t q = across.first; q < across.last; ++q) {
@@ -210,32 +212,34 @@ HWY_INLINE void gather_windows(const tt_pool_shape& s, int64_t first, int64_t la
 }
 
 inline void average_pool_grad(const tt_pool_shape* s, int64_t first, int64_t last, const float* dy,
-                              float* dx) {
+                              int32_t accumulate, float* dx) {
   int32_t known_size = 1;  // of most windows: divisions are slow
   float weight = 1.0f;
-  gather_windows(
-      *s, first, last, dx, [&](tt_span rows, tt_span columns, int32_t, int32_t) TINYTL_INLINE {
-        const int32_t size = tt_window_size(s, rows, columns);
-        if (size != known_size) {
-          known_size = size;
-          weight = 1.0f / static_cast<float>(size);
-        }
-        return [=](int64_t from, auto at)
-                   TINYTL_INLINE { return hn::Mul(at.get(dy + from), hn::Set(kD, weight)); };
-      });
+  gather_windows(*s, first, last, accumulate != 0, dx,
+                 [&](tt_span rows, tt_span columns, int32_t, int32_t) TINYTL_INLINE {
+                   const int32_t size = tt_window_size(s, rows, columns);
+                   if (size != known_size) {
+                     known_size = size;
+                     weight = 1.0f / static_cast<float>(size);
+                   }
+                   return [=](int64_t from, auto at) TINYTL_INLINE {
+                     return hn::Mul(at.get(dy + from), hn::Set(kD, weight));
+                   };
+                 });
 }
 
 template <class T>
 HWY_INLINE void max_grad_as(const tt_pool_shape* s, int64_t first, int64_t last, const float* dy,
                             const T* argmax, float* dx) {
-  gather_windows(
-      *s, first, last, dx, [&](tt_span rows, tt_span columns, int32_t h, int32_t w) TINYTL_INLINE {
-        const Places here = hn::Set(kPlaces, (h - rows.start) * s->kernel_w + w - columns.start);
-        return [=](int64_t from, auto at) TINYTL_INLINE {
-          const auto won = hn::Eq(load_places(argmax + from, at), here);
-          return hn::IfThenElseZero(hn::RebindMask(kD, won), at.get(dy + from));
-        };
-      });
+  gather_windows(*s, first, last, /*accumulate=*/false, dx,
+                 [&](tt_span rows, tt_span columns, int32_t h, int32_t w) TINYTL_INLINE {
+                   const Places here =
+                       hn::Set(kPlaces, (h - rows.start) * s->kernel_w + w - columns.start);
+                   return [=](int64_t from, auto at) TINYTL_INLINE {
+                     const auto won = hn::Eq(load_places(argmax + from, at), here);
+                     return hn::IfThenElseZero(hn::RebindMask(kD, won), at.get(dy + from));
+                   };
+                 });
 }
 
 inline void max_pool_grad(const tt_pool_shape* s, int64_t first, int64_t last, const float* dy,
