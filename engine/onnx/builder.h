@@ -59,6 +59,9 @@ class Builder {
   Batch batch;
   Resolution resolution;
   std::set<std::string> without_values;  // ImportOptions
+  bool batch_norms_to_groups = false;    // Norms::kGroup
+  int64_t groups_made = 0;               // of them
+  std::set<ValueId> standardized;        // weights
 
   // Names of the nodes emitted from now on.
   void start(const OnnxNode& node) { node_name_ = node.name(); }

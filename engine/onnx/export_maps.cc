@@ -90,6 +90,37 @@ void gelu(Exporter& e) {
   e.add("Mul", {twice, number("half", 0.5)}, e.result(x.order));
 }
 
+// As PyTorch writes it: one channel a group of a tensor whose channels are the groups.
+void group_norm(Exporter& e) {  // an operator of its own only since opset 18
+  const Node& node = e.node();
+  const Shape& shape = e.type(node.input(0)).shape;
+  const int64_t channels = shape.back(), groups = node.attributes.integer("groups");
+  const Order order = shape.size() == 4 ? Order{0, 3, 1, 2} : identity_order(shape.size());
+  const auto by_channel = [&](size_t input) {
+    Shape wide(shape.size() - 1, 1);
+    wide[0] = channels;
+    return e.parameter(node.input(input), {channels}, {0}, wide);
+  };
+  const auto of_groups = [&](const char* name, float value) {
+    return e.numbers("group_norm." + std::string(name) + std::to_string(groups),
+                     std::vector<float>(static_cast<size_t>(groups), value));
+  };
+  const std::string apart =
+      e.step("Reshape",
+             {e.tensor(node.input(0), order), e.integers(node.name + ".groups", {0, groups, -1})},
+             "apart");
+  const std::string normal = e.step(
+      "InstanceNormalization", {apart, of_groups("scale", 1), of_groups("shift", 0)}, "normalized");
+  set_attribute(*e.model.mutable_graph()->mutable_node()->rbegin(), "epsilon",
+                node.attributes.number("epsilon"));
+  std::vector<int64_t> together = permuted(shape, order);
+  together[0] = 0;  // as many samples as there are
+  const std::string joined =
+      e.step("Reshape", {normal, e.integers(node.name + ".channels", together)}, "joined");
+  const std::string scaled = e.step("Mul", {joined, by_channel(1)}, "scaled");
+  e.add("Add", {scaled, by_channel(2)}, e.result(order));
+}
+
 void layer_norm(Exporter& e) {  // an operator of its own only since opset 17
   const Node& node = e.node();
   const size_t rank = e.type(node.input(0)).rank();
@@ -132,6 +163,7 @@ void add_map_exports(ExportTable& table) {
   table[&kHardSwish] = hard_swish;
   table[&kSilu] = silu;
   table[&kGelu] = gelu;
+  table[&kGroupNorm] = group_norm;
   table[&kLayerNorm] = layer_norm;
 }
 

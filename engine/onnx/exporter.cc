@@ -336,4 +336,17 @@ std::string Exporter::number(const std::string& name, float value) {
   return made_[key] = own;
 }
 
+std::string Exporter::numbers(const std::string& name, const std::vector<float>& values) {
+  const std::string key = "numbers " + name;
+  const auto found = made_.find(key);
+  if (found != made_.end()) return found->second;
+  onnx::TensorProto& tensor = *model.mutable_graph()->add_initializer();
+  const std::string own = unique(name);
+  tensor.set_name(own);
+  tensor.set_data_type(onnx::TensorProto::FLOAT);
+  tensor.add_dims(static_cast<int64_t>(values.size()));
+  for (const float value : values) tensor.add_float_data(value);
+  return made_[key] = own;
+}
+
 }  // namespace tinytl::internal

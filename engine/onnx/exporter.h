@@ -61,6 +61,8 @@ class Exporter {
   // Constants that only the ONNX form needs.
   std::string integers(const std::string& name, const std::vector<int64_t>& values);
   std::string number(const std::string& name, float value);
+  // One name, one vector.
+  std::string numbers(const std::string& name, const std::vector<float>& values);
 
   // Adds a node of the ONNX operator `op` and returns it; its output is `output`.
   onnx::NodeProto& add(const std::string& op, const std::vector<std::string>& inputs,

@@ -10,6 +10,15 @@
 
 namespace tinytl {
 
+// What stands for the BatchNormalization nodes of a file.
+enum class Norms : uint8_t {
+  kFolded,  // nothing: they are folded into the layers before them
+  // Group normalisation with the same scale and shift, of at most 8 channels a group (epsilon
+  // 1e-3); the weights of the convolutions before them, where those have no bias, are standardised
+  // (Cai et al., TinyTL, NeurIPS 2020). The numbers of the network change: it has to be trained.
+  kGroup,
+};
+
 struct ImportOptions {
   // Dimension 0 of the network's inputs. 0: what the file says, and 1 where it leaves it open.
   int64_t batch = 1;
@@ -17,6 +26,8 @@ struct ImportOptions {
   std::map<std::string, int64_t> dims = {};
   // Height and width of an input of images, in place of those of the file; 0: as in the file.
   int64_t resolution = 0;
+  // With kGroup, a file without BatchNormalization nodes is refused.
+  Norms norms = Norms::kFolded;
   // Parameters, by their name in the graph, whose values are not read: they stay zero and take no
   // memory until something writes them. For those that will be replaced.
   std::set<std::string> without_values = {};
@@ -29,11 +40,11 @@ struct ImportOptions {
 // Reads a float (or quantize/dequantize) network of ONNX opset 6 to 21.
 //
 // Shapes are static afterwards, constant arithmetic is folded, batch normalisation is folded into
-// the layer before it, and activations of convolutions are NHWC: an input of rank 3 or more that
-// feeds a convolution, a pooling or a resizing is stored with its channels last, and so is one that
-// can only be images ([N,1,H,W] or [N,3,H,W]). Outputs have the
-// dimension order of the file. A quantize/dequantize pair on an activation is dropped, on a weight
-// it is applied: the network is imported as its dequantized float network.
+// the layer before it (but see Norms), and activations of convolutions are NHWC: an input of rank 3
+// or more that feeds a convolution, a pooling or a resizing is stored with its channels last, and
+// so is one that can only be images ([N,1,H,W] or [N,3,H,W]). Outputs have the dimension order of
+// the file. A quantize/dequantize pair on an activation is dropped, on a weight it is applied: the
+// network is imported as its dequantized float network.
 //
 // Needs about the bytes of the parameters plus one tensor: each tensor of the file is freed as soon
 // as it is converted.

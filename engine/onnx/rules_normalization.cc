@@ -5,6 +5,8 @@
 #include <numeric>
 
 #include "engine/onnx/rules.h"
+#include "engine/onnx/standardize.h"
+#include "engine/onnx/window.h"
 
 namespace tinytl::internal {
 namespace {
@@ -63,12 +65,91 @@ ValueId channel_parameter(Builder& builder, const std::string& name, Role role, 
   return builder.new_parameter(name, role, shape, values);
 }
 
+// [N,C,...] of the file as a value whose channels are last: [N,C], or [N,H,W,C] where D dimensions
+// follow the channels; those behind the first two are one.
+ValueId channels_last_value(Builder& builder, const Operand& x, const Shape& shape) {
+  if (shape.size() == 2) return builder.logical(x);
+  if (shape.size() <= 4) return spatial_value(builder, x);
+  const ValueId value = builder.stored(x, channels_last(shape.size()));
+  const int64_t width = checked_elements(Shape(shape.begin() + 3, shape.end()));
+  return builder.view(value, {shape[0], shape[2], width, shape[1]});
+}
+
+void define_channels_last(Builder& builder, const OnnxNode& node, ValueId y, const Shape& shape) {
+  if (shape.size() == 2) return builder.result(node, y);
+  const Order order = channels_last(shape.size());
+  builder.result(node, builder.view(y, permuted(shape, order)), order);
+}
+
+// y = GroupNorm(x) with the scale and shift that inputs 1 and 2 of the node hold by channel, or,
+// where `is_by_group`, by group.
+void emit_group_norm(Builder& builder, const OnnxNode& node, int64_t groups, float epsilon,
+                     bool is_by_group = false) {
+  const Operand x = builder.plain(builder.input(node, 0));
+  const Shape shape = builder.shape_of(x);
+  require(shape.size() >= 2, "input has shape " + to_string(shape));
+  require(groups > 0 && shape[1] % groups == 0,
+          std::to_string(shape[1]) + " channels do not make " + std::to_string(groups) + " groups");
+  const Shape by_channel{shape[1]};
+  const auto vector = [&](size_t i, Role role, const char* suffix) {
+    const LiteralPtr literal = builder.constant_input(node, i, "scale and shift");
+    const bool by_group = is_by_group && literal->shape == Shape{groups};
+    require(by_group || literal->shape == by_channel, "one number a channel is needed");
+    const Operand& operand = builder.input(node, i);
+    if (!by_group || groups == shape[1]) {
+      return builder.parameter(operand, role, {by_channel, {0}, by_channel}, suffix);
+    }
+    std::vector<float> wide;
+    for (const float v : floats_of(*literal)) wide.insert(wide.end(), size_t(shape[1] / groups), v);
+    const std::string name =
+        operand.parameter.empty() ? node.name() + "." + suffix : operand.parameter;
+    return builder.new_parameter(name, role, by_channel, wide);
+  };
+  const ValueId scale = vector(1, Role::kWeight, "weight");
+  const ValueId shift = vector(2, Role::kBias, "bias");
+  const ValueId value = channels_last_value(builder, x, shape);
+  const ValueId y =
+      builder.emit(kGroupNorm, {value, scale, shift}, {{"groups", groups}, {"epsilon", epsilon}});
+  define_channels_last(builder, node, y, shape);
+}
+
+// The replacement of the TinyTL paper's code.
+void group_norm_for_batch_norm(Builder& builder, const OnnxNode& node) {
+  constexpr float kEpsilon = 1e-3f;
+  const Operand x = builder.plain(builder.input(node, 0));
+  const Shape shape = builder.shape_of(x);
+  require(shape.size() >= 2, "input has shape " + to_string(shape));
+  int64_t in_group = 8;
+  while (shape[1] % in_group != 0) --in_group;
+  standardize_layer(builder, x.value);
+  emit_group_norm(builder, node, shape[1] / in_group, kEpsilon);
+  ++builder.groups_made;
+}
+
+void group_normalization(Builder& builder, const OnnxNode& node) {
+  require(node.integer("stash_type", 1) == 1, "stash_type");
+  require(node.has("num_groups"), "num_groups is needed");
+  emit_group_norm(builder, node, node.integer("num_groups", 1), node.number("epsilon", 1e-5f),
+                  /*is_by_group=*/node.opset() < 21);
+}
+
+// Group norm of one channel a group.
+void instance_normalization(Builder& builder, const OnnxNode& node) {
+  const Shape shape = builder.shape_of(builder.plain(builder.input(node, 0)));
+  require(shape.size() >= 3, "input has shape " + to_string(shape));
+  emit_group_norm(builder, node, shape[1], node.number("epsilon", 1e-5f));
+}
+
 void batch_normalization(Builder& builder, const OnnxNode& node) {
   require(!node.flag("training_mode") && node.outputs() == 1, "training mode");
   require(node.integer("spatial", 1) == 1, "spatial = 0");
   require(node.integer("is_test", 1) != 0 && (node.opset() > 6 || node.has("is_test")),
           "training mode");
   node.ignore("momentum");
+  if (builder.batch_norms_to_groups) {
+    node.ignore("epsilon");
+    return group_norm_for_batch_norm(builder, node);
+  }
   const Operand x = builder.plain(builder.input(node, 0));
   const Shape shape = builder.shape_of(x);
   require(shape.size() >= 2, "input has shape " + to_string(shape));
@@ -163,6 +244,8 @@ void add_normalization_rules(RuleTable& rules) {
   rules["LogSoftmax"] = softmax;
   rules["BatchNormalization"] = batch_normalization;
   rules["LayerNormalization"] = layer_normalization;
+  rules["GroupNormalization"] = group_normalization;
+  rules["InstanceNormalization"] = instance_normalization;
 }
 
 }  // namespace tinytl::internal

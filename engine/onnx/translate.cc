@@ -63,6 +63,7 @@ class Translator {
   Translator(OnnxFile file, const ImportOptions& options)
       : file_(std::move(file)), options_(options) {
     builder_.without_values = options.without_values;
+    builder_.batch_norms_to_groups = options.norms == Norms::kGroup;
     builder_.graph.source = file_.name;
   }
 
@@ -72,6 +73,11 @@ class Translator {
     fail_if_unsupported();
     for (const auto& node : file_.model.graph().node()) translate_node(node);
     fail_if_unsupported();
+    if (builder_.batch_norms_to_groups && builder_.groups_made == 0) {
+      throw InputError(file_.name +
+                       ": has no BatchNormalization node that a group norm could stand for; use "
+                       "--norm folded, or export the network with its batch norms kept");
+    }
     add_outputs();
     fail_if_unsupported();
     result_.graph = prune(builder_.graph);

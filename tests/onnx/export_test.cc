@@ -70,6 +70,24 @@ TEST(Export, RoundTripKeepsNumbersNamesAndRoles) {
   EXPECT_LT(relative_error(run_nhwc(again, {x}).at(0), run_nhwc(graph, {x}).at(0)), 1e-6);
 }
 
+TEST(Export, GroupNormsComputeTheSameAgain) {
+  ModelBuilder m;
+  m.input("x", {-1, 2, 5, 5}).weights("w", {12, 2, 3, 3});
+  m.weights("gamma", {12}).weights("beta", {12}).weights("mean", {12});
+  m.numbers("variance", {12}, Numbers(12, 1));
+  m.node("Conv", {"x", "w"}, "conv");
+  m.node("BatchNormalization", {"conv", "gamma", "beta", "mean", "variance"}, "norm");
+  m.node("Relu", {"norm"}, "y");
+  const Graph graph = m.output("y").translate({.batch = 2, .norms = Norms::kGroup}).graph;
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "m.onnx";
+  export_onnx(graph, file);
+  const Graph again = import_onnx(file, {.batch = 2, .run_onnx_checker = true});
+  for (const char* name : {"gamma", "beta"}) EXPECT_NE(again.find(name), nullptr) << name;
+  const Numbers x = sample_input(100);
+  EXPECT_LT(relative_error(run_nhwc(again, {x}).at(0), run_nhwc(graph, {x}).at(0)), 1e-5);
+}
+
 TEST(Export, IsStandardOnnxWithAnOpenBatch) {
   const TemporaryFolder folder;
   const auto file = folder.path() / "m.onnx";

@@ -78,6 +78,64 @@ TEST(Import, BatchNormDoesNotFoldIntoSharedWeights) {
   EXPECT_EQ(count_nodes(g, kMul), 1u);
 }
 
+TEST(Import, GroupNormsStandForBatchNorms) {
+  ModelBuilder m = convolution();
+  with_batch_norm(m, "conv").output("norm");
+  const Graph g = m.translate({.norms = Norms::kGroup}).graph;
+  ASSERT_EQ(count_nodes(g, kGroupNorm), 1u);
+  const Node& group = node_named(g, "norm");
+  EXPECT_EQ(group.attributes.integer("groups"), 1) << "three channels in one group";
+  EXPECT_EQ(group.attributes.number("epsilon"), 1e-3f);
+  EXPECT_EQ(g.value(group.input(1)).name, "gamma");
+  EXPECT_EQ(g.value(group.input(1)).role, Role::kWeight);
+  EXPECT_EQ(g.value(group.input(2)).name, "beta");
+  EXPECT_EQ(g.value(group.input(2)).role, Role::kBias);
+  EXPECT_THAT(g.value(group.input(1)).data->f32(), ElementsAre(2, 3, 4));
+  // Of each output channel: mean 0, and unbiased deviation 1.
+  const auto w = g.value(g.id_of("w")).data->f32();
+  for (size_t c = 0; c < 3; ++c) {
+    double sum = 0, squares = 0;
+    for (size_t i = c; i < w.size(); i += 3) sum += w[i], squares += double{w[i]} * w[i];
+    EXPECT_NEAR(sum, 0, 1e-5);
+    EXPECT_NEAR(squares / 17, 1, 1e-3);
+  }
+}
+
+TEST(Import, WeightsOfAConvolutionWithBiasAreNotStandardised) {
+  ModelBuilder m = convolution({"x", "w", "b"});
+  m.numbers("b", {3}, {1, 2, 3});
+  with_batch_norm(m, "conv").output("norm");
+  const Graph g = m.translate({.norms = Norms::kGroup}).graph;
+  const Graph folded = convolution().output("conv").graph();
+  EXPECT_THAT(g.value(g.id_of("w")).data->f32(),
+              ElementsAreArray(folded.value(folded.id_of("w")).data->f32()));
+}
+
+TEST(Import, GroupNormsNeedBatchNormsToStandFor) {
+  EXPECT_THAT(convolution().output("conv").error({.norms = Norms::kGroup}),
+              HasSubstr("has no BatchNormalization node"));
+}
+
+// Two channels a group of a known input: every number by hand.
+TEST(Import, GroupAndInstanceNormalization) {
+  const auto model = [](const std::string& op, int64_t opset, const Shape& scale) {
+    ModelBuilder m(opset);
+    m.input("x", {1, 4, 1, 2}).numbers("scale", scale, Numbers(size_t(scale[0]), 2));
+    m.numbers("shift", scale, Numbers(size_t(scale[0]), 1));
+    onnx::NodeProto& node = m.node(op, {"x", "scale", "shift"}, "y");
+    set(node, "epsilon", 0.0f);
+    if (op == "GroupNormalization") set(node, "num_groups", int64_t{2});
+    return m.output("y");
+  };
+  const Numbers x{0, 2, 0, 2, 5, 5, 7, 7};
+  const Numbers in_pairs{-1, 3, -1, 3, -1, -1, 3, 3};
+  EXPECT_THAT(model("GroupNormalization", 21, {4}).run({x}), Pointwise(FloatNear(1e-5f), in_pairs));
+  EXPECT_THAT(model("GroupNormalization", 18, {2}).run({x}), Pointwise(FloatNear(1e-5f), in_pairs));
+  const Numbers alone{-1, 3, -1, 3, -1, 3, -1, 3};
+  EXPECT_THAT(model("InstanceNormalization", 13, {4}).run({{0, 2, 0, 2, 5, 7, 3, 9}}),
+              Pointwise(FloatNear(1e-5f), alone));
+}
+
 TEST(Import, FlattenPermutesTheRowsOfTheNextMatrix) {
   ModelBuilder m;
   m.input("x", {-1, 2, 2, 3}).numbers("w", {2, 2, 1, 1}, {1, 0, 0, 1});
