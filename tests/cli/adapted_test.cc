@@ -178,5 +178,40 @@ TEST_F(AdaptedTest, AutoencodersOfNumbersAndOfImagesTrain) {
   }
 }
 
+// A convolution without bias, batch norm, and a classifier of three.
+onnx::ModelProto with_batch_norm() {
+  onnx::ModelProto network = empty_model({3, 16, 16});
+  add_weights(network, "w", {16, 3, 3, 3});
+  for (const char* name : {"gamma", "beta", "mean"}) add_weights(network, name, {16});
+  add_weights(network, "variance", {16});
+  auto& initializers = *network.mutable_graph()->mutable_initializer();
+  for (float& v : *initializers.rbegin()->mutable_float_data()) v = 1.0f;
+  add_weights(network, "fc", {16, 3});
+  add_node(network, "Conv", {"x", "w"}, "h");
+  add_node(network, "BatchNormalization", {"h", "gamma", "beta", "mean", "variance"}, "n");
+  add_node(network, "Relu", {"n"}, "r");
+  add_node(network, "GlobalAveragePool", {"r"}, "p");
+  add_node(network, "Flatten", {"p"}, "f");
+  add_node(network, "MatMul", {"f", "fc"}, "y");
+  return network;
+}
+
+// What was learnt with group norms is used with group norms.
+TEST_F(AdaptedTest, NormsOfTheRunAreThoseOfItsFile) {
+  write_model(folder / "norm.onnx", with_batch_norm());
+  const Output output = train({"--model", "norm.onnx", "--norm", "group", "--save", "group.learnt",
+                               "--report", "group.json", "--export", "group.onnx"});
+  ASSERT_EQ(output.exit_code, 0) << output.err;
+  const Json result = evaluate({TINYTL_EVAL, "--model", "norm.onnx", "--learnt", "group.learnt"});
+  EXPECT_EQ(result.at("top1"), json_of("group.json").at("val_top1"));
+  EXPECT_NEAR(result.at("loss").get<double>(), json_of("group.json").at("val_loss").get<double>(),
+              1e-6);
+  const Json merged = evaluate({TINYTL_EVAL, "--model", "group.onnx"});
+  EXPECT_NEAR(merged.at("loss").get<double>(), result.at("loss").get<double>(), 1e-5);
+
+  EXPECT_THAT(train({"--norm", "group"}),
+              fails_with(3, {"has no BatchNormalization node", "--norm folded"}));
+}
+
 }  // namespace
 }  // namespace tinytl

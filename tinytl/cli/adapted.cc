@@ -42,8 +42,10 @@ Inference inference_of(Graph network, int threads, bool xnnpack) {
 }  // namespace
 
 Adapted load_adapted(const AdaptedArguments& args, const ImageArguments& image) {
-  const int64_t resolution = args.learnt.empty() ? 0 : learnt_resolution(args.learnt);
-  Graph network = import_onnx(args.model, {.batch = args.batch_size, .resolution = resolution});
+  const LearntInfo learnt = args.learnt.empty() ? LearntInfo{} : read_learnt_info(args.learnt);
+  Graph network = import_onnx(
+      args.model,
+      {.batch = args.batch_size, .resolution = learnt.resolution, .norms = norms_of(learnt.norm)});
   const bool xnnpack = args.xnnpack == "auto";
   if (!args.learnt.empty()) {
     AdaptedNetwork adapted = adapt(std::move(network), args.learnt);

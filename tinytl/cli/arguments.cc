@@ -122,6 +122,11 @@ void add_method_options(CLI::App& app, MethodArguments& args) {
   app.add_option("--resolution", args.resolution,
                  "Height and width of the network's input, in place of its own")
       ->check(CLI::Range(8, 4096));
+  app.add_option("--norm", args.norm,
+                 "What the network's batch norms become: folded (part of the layers, saves "
+                 "nothing) or group (true group norms, which keep their inputs)")
+      ->check(CLI::IsMember({"folded", "group"}))
+      ->capture_default_str();
   app.add_option("--loss", args.loss, "cross-entropy, or mse (the network reproduces its input)")
       ->check(CLI::IsMember({"cross-entropy", "mse"}))
       ->capture_default_str();
@@ -266,6 +271,8 @@ Update update_of(const MethodArguments& args) {
   }
   return parse_update(args.update.empty() ? "bias" : args.update).value();
 }
+
+Norms norms_of(std::string_view name) { return name == "group" ? Norms::kGroup : Norms::kFolded; }
 
 LiteOptions lite_of(const MethodArguments& args) {
   if (args.lite.kernel % 2 == 0) usage_error("--lite-kernel must be odd");

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/onnx/import.h"
 #include "optim/optimizer.h"
 #include "tinytl/data/dataset.h"
 #include "tinytl/methods/frozen_weights.h"
@@ -31,6 +32,7 @@ struct MethodArguments {
   std::string frozen_weights = "float";
   LiteOptions lite;
   int64_t resolution = 0;  // 0: that of the model file
+  std::string norm = "folded";
   std::string head;
   bool new_head = false;
   std::string loss = "cross-entropy";
@@ -100,6 +102,7 @@ void add_loop_options(CLI::App& app, LoopArguments& args);
 // From words to values. Combinations that contradict each other throw CLI::ValidationError (exit
 // 2).
 Update update_of(const MethodArguments& args);
+Norms norms_of(std::string_view name);
 LiteOptions lite_of(const MethodArguments& args);
 FrozenWeights frozen_weights_of(const MethodArguments& args);
 Loss loss_of(const MethodArguments& args);

@@ -14,9 +14,10 @@ std::string network_name(const MethodArguments& args) {
 Graph load_network(const MethodArguments& args, int64_t classes, int64_t batch,
                    const std::set<std::string>& without_values) {
   if (args.network.empty()) {
-    return import_onnx(
-        args.model,
-        {.batch = batch, .resolution = args.resolution, .without_values = without_values});
+    return import_onnx(args.model, {.batch = batch,
+                                    .resolution = args.resolution,
+                                    .norms = norms_of(args.norm),
+                                    .without_values = without_values});
   }
   NetworkOptions options = reference_options(args, classes);
   options.batch = batch;
@@ -25,6 +26,8 @@ Graph load_network(const MethodArguments& args, int64_t classes, int64_t batch,
 
 NetworkOptions reference_options(const MethodArguments& args, int64_t classes) {
   NetworkOptions options{.seed = args.seed};
+  const bool folded = norms_of(args.norm) == Norms::kFolded;
+  options.norm = folded ? NetworkNorm::kFolded : NetworkNorm::kGroup;
   if (args.resolution > 0) options.resolution = args.resolution;
   if (classes > 0) options.classes = classes;
   return options;

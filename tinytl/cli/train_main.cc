@@ -229,6 +229,7 @@ int train(const Arguments& args) {
                   .update = std::string(name_of(update_of(args.method))),
                   .lite = lite_of(args.method),
                   .resolution = args.method.resolution,
+                  .norm = args.method.norm,
                   .classes = has_classes ? data.train->classes() : std::vector<std::string>{},
                   .head = args.method.head,
                   .new_head = args.method.new_head,
@@ -285,10 +286,9 @@ int train(const Arguments& args) {
   if (args.synthetic) return kDone;
   print_line("learnt", options.save.string());
   if (!args.loop.export_file.empty()) {
-    export_onnx(
-        adapt(import_onnx(args.method.model, {.resolution = args.method.resolution}), options.save)
-            .network.graph,
-        args.loop.export_file);
+    Graph network = import_onnx(args.method.model, {.resolution = args.method.resolution,
+                                                    .norms = norms_of(args.method.norm)});
+    export_onnx(adapt(std::move(network), options.save).network.graph, args.loop.export_file);
     print_line("exported", args.loop.export_file);
   }
   return kDone;

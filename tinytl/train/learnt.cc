@@ -12,7 +12,7 @@ namespace {
 // The option of tinytl-train that sets a field.
 std::string flag_of(const std::string& field) {
   if (field == "mean" || field == "update" || field == "head" || field == "squash" ||
-      field == "resolution") {
+      field == "resolution" || field == "norm") {
     return "--" + field;
   }
   if (field == "deviation") return "--std";
@@ -72,6 +72,7 @@ Json to_json(const LearntInfo& info) {
           {"update", info.update},
           {"lite", to_json(info.lite)},
           {"resolution", info.resolution},
+          {"norm", info.norm},
           {"classes", info.classes},
           {"head", info.head},
           {"new_head", info.new_head},
@@ -137,6 +138,7 @@ LearntInfo unpack_info(const TensorFile& file, const std::filesystem::path& path
     info.update = json.at("update");
     info.lite = lite_from(json.at("lite"));
     info.resolution = json.at("resolution");
+    info.norm = json.value("norm", info.norm);  // files older than the choice have none
     info.classes = json.at("classes").get<std::vector<std::string>>();
     info.head = json.at("head");
     info.new_head = json.at("new_head");
@@ -164,8 +166,8 @@ void restore(std::span<const Value> values, const TensorFile& file,
   for (const Value& value : values) overwrite(value, file, path);
 }
 
-int64_t learnt_resolution(const std::filesystem::path& learnt) {
-  return unpack_info(read_safetensors(learnt), learnt).resolution;
+LearntInfo read_learnt_info(const std::filesystem::path& learnt) {
+  return unpack_info(read_safetensors(learnt), learnt);
 }
 
 AdaptedNetwork adapt(Graph network, const std::filesystem::path& learnt) {

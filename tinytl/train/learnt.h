@@ -14,6 +14,7 @@ struct LearntInfo {
   std::string update;                // "bias", ...
   LiteOptions lite;                  // of an update with lite residuals
   int64_t resolution = 0;            // of the network's input; 0: the model file's
+  std::string norm = "folded";       // what the batch norms of the model file became: --norm
   std::vector<std::string> classes;  // empty: the loss needs none
   std::string head;                  // --head, where it was given
   bool new_head = false;             // the classifier is not the network's own
@@ -46,7 +47,8 @@ struct AdaptedNetwork {
 };
 AdaptedNetwork adapt(Graph network, const std::filesystem::path& learnt);
 
-// Of the input that the network was trained at, which it has to be imported at; 0: the file's.
-int64_t learnt_resolution(const std::filesystem::path& learnt);
+// What a learnt file says of itself: the network has to be imported at its resolution, with its
+// norms. Throws InputError.
+LearntInfo read_learnt_info(const std::filesystem::path& learnt);
 
 }  // namespace tinytl
