@@ -44,7 +44,10 @@ class Updates {
   }
 
   ValueId add_state(const ParameterGradient& p, const char* kind) {
-    const TensorType type = graph().value(p.parameter).type;
+    return add_state(p, kind, graph().value(p.parameter).type);
+  }
+
+  ValueId add_state(const ParameterGradient& p, const char* kind, const TensorType& type) {
     return graph().add_state(name_of_parameter(p) + "." + kind, type);
   }
 
@@ -89,14 +92,30 @@ class Updates {
               {"weight_decay", options_.weight_decay}});
       return;
     }
-    inputs.push_back(add_state(p, "m"));
-    inputs.push_back(add_state(p, "v"));
+    adam(p, std::move(inputs));
+  }
+
+  void adam(const ParameterGradient& p, std::vector<ValueId> inputs) {
+    using Kind = OptimizerOptions::Kind;
+    const bool has_8_bits = options_.kind == Kind::kAdam8bit || options_.kind == Kind::kAdamW8bit;
+    const bool decoupled = options_.kind == Kind::kAdamW || options_.kind == Kind::kAdamW8bit;
+    if (has_8_bits) {
+      const TensorType type = graph().value(p.parameter).type;
+      const int64_t blocks = (type.elements() + TT_ADAM8_BLOCK - 1) / TT_ADAM8_BLOCK;
+      for (const char* kind : {"m", "v"})
+        inputs.push_back(add_state(p, kind, {DType::kI8, type.shape}));
+      for (const char* kind : {"m_scale", "v_scale"}) {
+        inputs.push_back(add_state(p, kind, {DType::kF32, {blocks}}));
+      }
+    } else {
+      for (const char* kind : {"m", "v"}) inputs.push_back(add_state(p, kind));
+    }
     inputs.push_back(*result_.adam_correction);
-    append(kAdamUpdate, p, inputs,
+    append(has_8_bits ? kAdam8Update : kAdamUpdate, p, std::move(inputs),
            {{"beta1", options_.beta1},
             {"beta2", options_.beta2},
             {"epsilon", options_.epsilon},
-            {"decoupled", int64_t{options_.kind == OptimizerOptions::Kind::kAdamW}},
+            {"decoupled", int64_t{decoupled}},
             {"weight_decay", options_.weight_decay}});
   }
 

@@ -9,7 +9,8 @@
 namespace tinytl {
 
 struct OptimizerOptions {
-  enum class Kind : uint8_t { kSgd, kAdam, kAdamW };
+  // The last two keep their state in 8 bits, in blocks (Dettmers et al., ICLR 2022).
+  enum class Kind : uint8_t { kSgd, kAdam, kAdamW, kAdam8bit, kAdamW8bit };
   Kind kind = Kind::kAdam;
   float momentum = 0.9f;  // SGD; 0: no state
   bool nesterov = false;  // SGD

@@ -138,6 +138,15 @@ typedef struct {
   tt_resize_mode mode;
 } tt_resize_shape;
 
+// One step of Adam (see `adam`).
+typedef struct {
+  float rate, grad_scale, beta1, beta2, epsilon, correction1, correction2;
+  int32_t decoupled;
+  float weight_decay;
+} tt_adam_step;
+
+#define TT_ADAM8_BLOCK 256  // elements that share a scale
+
 typedef struct {
   const char* name;  // "portable", "avx2", ...
 
@@ -267,6 +276,14 @@ typedef struct {
   void (*adam)(float* p, const float* g, float* m, float* v, int64_t n, float rate,
                float grad_scale, float beta1, float beta2, float epsilon, float correction1,
                float correction2, int32_t decoupled, float weight_decay);
+  // The same with m and the root of v in 8 bits, in blocks of TT_ADAM8_BLOCK with a scale each
+  // (Dettmers et al., ICLR 2022): m has a sign, 4 bits of exponent and 3 of mantissa, the root 4
+  // and 4, relative to the power of two below the largest of the block. p moves by the averages
+  // before they are rounded. They are rounded up or down at random, so that small changes add up:
+  // by a hash of the number of the element (`first` is that of p[0]), the bits of its gradient and
+  // the corrections. `first` is a multiple of TT_ADAM8_BLOCK.
+  void (*adam8)(float* p, const float* g, uint8_t* m, uint8_t* v, float* m_scale, float* v_scale,
+                int64_t first, int64_t n, const tt_adam_step* step);
 } tt_kernels;
 
 // Plain C loops: the reference, and what runs on microcontrollers.

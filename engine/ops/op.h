@@ -48,6 +48,7 @@ class KernelArgs {
   const uint8_t* bits(size_t i) const { return static_cast<const uint8_t*>(in_[i].data); }
   // Input i, which the operator declares to overwrite (OpDef::mutates).
   float* mutable_f32(size_t i) const { return static_cast<float*>(in_[i].data); }
+  uint8_t* mutable_codes(size_t i) const { return static_cast<uint8_t*>(in_[i].data); }
   float* out_f32(size_t i = 0) const { return static_cast<float*>(out_[i].data); }
   int32_t* out_i32(size_t i = 0) const { return static_cast<int32_t*>(out_[i].data); }
   uint8_t* out_bits(size_t i = 0) const { return static_cast<uint8_t*>(out_[i].data); }

@@ -103,6 +103,7 @@
   /* updates */                       \
   X(kSgdUpdate)                       \
   X(kAdamUpdate)                      \
+  X(kAdam8Update)                     \
   X(kWeightSgdUpdate)                 \
   X(kWeightAdamUpdate)                \
   X(kAccumulate)                      \

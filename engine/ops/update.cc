@@ -4,6 +4,10 @@
 //   SgdUpdate(p, g, rate, scale[, velocity])           attributes momentum, nesterov, weight_decay
 //   AdamUpdate(p, g, rate, scale, m, v, correction)    attributes beta1, beta2, epsilon, decoupled,
 //                                                      weight_decay
+//   Adam8Update(p, g, rate, scale, m, v, m_scale, v_scale, correction)
+//                                                      the same; m and v i8 of the shape of p,
+//                                                      their scales f32, one for TT_ADAM8_BLOCK
+//                                                      elements
 //   Accumulate(sum, g): sum += g "factor"              over the micro-batches of one step
 //   Clear(sum): sum = 0
 //   GradientScale(g...): min(1, "max_norm" / |g|)      over all gradients together (Pascanu et al.,
@@ -59,6 +63,38 @@ void adam(const Node& node, const KernelArgs& t) {
                    node.attributes.number("weight_decay"));
 }
 
+OutputTypes infer_adam8(const Node& node, InputTypes in) {
+  enum { kM = 4, kV, kMScale, kVScale };
+  check(in.size() == 9 && in[kP] == in[kG], node, in,
+        "takes p, g, rate, scale, m, v, their scales and the bias corrections");
+  const TensorType codes{DType::kI8, in[kP].shape};
+  const int64_t blocks = (in[kP].elements() + TT_ADAM8_BLOCK - 1) / TT_ADAM8_BLOCK;
+  const TensorType scales{DType::kF32, {blocks}};
+  check(in[kM] == codes && in[kV] == codes && in[kMScale] == scales && in[kVScale] == scales, node,
+        in, "m and v need 8 bits an element and a scale a block");
+  return {};
+}
+
+void adam8(const Node& node, const KernelArgs& t) {
+  enum { kM = 4, kV, kMScale, kVScale, kCorrection };
+  const Attributes& a = node.attributes;
+  const float* correction = t.f32(kCorrection);
+  const tt_adam_step step{.rate = *t.f32(kRate),
+                          .grad_scale = *t.f32(kGradScale),
+                          .beta1 = a.number("beta1"),
+                          .beta2 = a.number("beta2"),
+                          .epsilon = a.number("epsilon"),
+                          .correction1 = correction[0],
+                          .correction2 = correction[1],
+                          .decoupled = static_cast<int32_t>(a.integer("decoupled")),
+                          .weight_decay = a.number("weight_decay")};
+  const Share s = t.share(t.type(0).elements(), TT_ADAM8_BLOCK);
+  const int64_t block = s.begin / TT_ADAM8_BLOCK;
+  t.kernels().adam8(t.mutable_f32(kP) + s.begin, t.f32(kG) + s.begin, t.mutable_codes(kM) + s.begin,
+                    t.mutable_codes(kV) + s.begin, t.mutable_f32(kMScale) + block,
+                    t.mutable_f32(kVScale) + block, s.begin, s.size(), &step);
+}
+
 OutputTypes infer_accumulate(const Node& node, InputTypes in) {
   check(in.size() == 2 && in[0] == in[1], node, in, "takes a sum and a gradient of its shape");
   return {};
@@ -101,6 +137,11 @@ const OpDef kAdamUpdate{.name = "AdamUpdate",
                         .forward = adam,
                         .divides = true,
                         .mutates = 0b110001};
+const OpDef kAdam8Update{.name = "Adam8Update",
+                         .infer = infer_adam8,
+                         .forward = adam8,
+                         .divides = true,
+                         .mutates = 0b11110001};
 const OpDef kAccumulate{.name = "Accumulate",
                         .infer = infer_accumulate,
                         .forward = accumulate,

@@ -149,6 +149,7 @@ CostKind kind_of(const OpDef* op) {
       {CostKind::kSum, &kReduceMean},
       {CostKind::kUpdate, &kSgdUpdate},
       {CostKind::kUpdate, &kAdamUpdate},
+      {CostKind::kUpdate, &kAdam8Update},
   };
   for (const auto& [kind, listed] : kKinds) {
     if (listed == op) return kind;

@@ -165,6 +165,74 @@ TEST_P(Elementwise, OptimizersHaveTheBitsOfThePortableOnes) {
   EXPECT_TRUE(run(kernels()) == run(tt_portable_kernels));
 }
 
+using Codes = std::vector<uint8_t>;
+
+// p, m, v and their scales after some steps of 8-bit Adam with gradients of every size.
+struct Adam8State {
+  Buffer p, m_scale, v_scale;
+  Codes m, v;
+};
+Adam8State after_adam8(const tt_kernels& set, int64_t n, int steps, int parts) {
+  Random random(8);
+  const int64_t blocks = (n + TT_ADAM8_BLOCK - 1) / TT_ADAM8_BLOCK;
+  Adam8State s{random.buffer(n), Buffer(blocks), Buffer(blocks), Codes(size_t(n)),
+               Codes(size_t(n))};
+  for (size_t b = 0; b < s.m_scale.size(); ++b) s.m_scale[b] = s.v_scale[b] = 0;
+  tt_adam_step step{0.01f, 0.5f, 0.9f, 0.999f, 1e-8f, 1, 1, 0, 0.1f};
+  for (int t = 1; t <= steps; ++t) {
+    step.correction1 = 1 - static_cast<float>(std::pow(0.9, t));
+    step.correction2 = 1 - static_cast<float>(std::pow(0.999, t));
+    Buffer g = random.buffer(n);
+    for (size_t i = 0; i < g.size(); ++i) g[i] *= std::pow(10.0f, -static_cast<float>(i % 9));
+    for (int part = 0; part < parts; ++part) {
+      const int64_t first = blocks * part / parts, last = blocks * (part + 1) / parts;
+      const int64_t at = first * TT_ADAM8_BLOCK, end = std::min(n, last * TT_ADAM8_BLOCK);
+      set.adam8(s.p.get() + at, g.get() + at, s.m.data() + at, s.v.data() + at,
+                s.m_scale.get() + first, s.v_scale.get() + first, at, end - at, &step);
+    }
+  }
+  return s;
+}
+
+TEST_P(Elementwise, Adam8HasTheBitsOfThePortableOneInAnyParts) {
+  for (const int64_t n : {1, 7, 255, 256, 257, 1000}) {
+    const Adam8State want = after_adam8(tt_portable_kernels, n, 5, 1);
+    for (const int parts : {1, 2, 3}) {
+      const Adam8State got = after_adam8(kernels(), n, 5, parts);
+      EXPECT_TRUE(got.p == want.p && got.m == want.m && got.v == want.v);
+      EXPECT_TRUE(got.m_scale == want.m_scale && got.v_scale == want.v_scale);
+    }
+  }
+}
+
+// From a state of zeros, the code of every average is one of the two around it, as often above as
+// it is near.
+TEST_P(Elementwise, Adam8RoundsWithoutBias) {
+  constexpr int64_t kN = TT_ADAM8_BLOCK;
+  constexpr int kTrials = 400;
+  for (const float mean : {0.7f, 0.031f, -0.0101f, 1.3e-4f}) {
+    double sum = 0;
+    for (int trial = 0; trial < kTrials; ++trial) {
+      Buffer p(kN), g(kN);
+      for (size_t i = 0; i < g.size(); ++i) p[i] = 0, g[i] = mean;
+      g[0] = 1;  // the largest
+      Codes m(kN), v(kN);
+      float m_scale = 0, v_scale = 0;
+      const tt_adam_step first{0, 1, 0, 0, 1e-8f, 1, 1.0f / static_cast<float>(trial + 1), 0, 0};
+      kernels().adam8(p.get(), g.get(), m.data(), v.data(), &m_scale, &v_scale, 0, kN, &first);
+      // beta 1 and no gradient: p moves by the average that was stored.
+      const tt_adam_step second{1, 0, 1, 0, 1, 1, 1, 0, 0};
+      for (size_t i = 0; i < g.size(); ++i) p[i] = 0;
+      kernels().adam8(p.get(), g.get(), m.data(), v.data(), &m_scale, &v_scale, 0, kN, &second);
+      for (size_t i = 1; i < p.size(); ++i) {
+        ASSERT_NEAR(-p[i], mean, std::abs(mean) / 8 + 1e-5);
+        sum -= double{p[i]} / (kN - 1);
+      }
+    }
+    EXPECT_NEAR(sum / kTrials, double{mean}, 0.005 * std::abs(double{mean})) << mean;
+  }
+}
+
 TEST(BestKernels, AreChosenOnce) { EXPECT_EQ(tt_best_kernels(), tt_best_kernels()); }
 
 TEST(BestKernels, AreTheFirstOfTheVectorSets) {

@@ -232,5 +232,54 @@ TEST(ClipNorm, LeavesGradientsBelowItAlone) {
   EXPECT_EQ(train(8, free), train(8, loose));
 }
 
+// The distance to the target after so many steps with gradients of a noisy target.
+double distance_after(Kind kind, int steps) {
+  const TrainingGraph t = append_updates(bowl(), {.kind = kind});
+  Executor executor(t.graph);
+  const auto p = executor.f32(t.trained[0].parameter);
+  double sum = 0;
+  for (int step = 1; step <= steps; ++step) {
+    std::ranges::fill(executor.f32(t.graph.inputs[0]), 0.0f);
+    const auto target = executor.f32(t.target);
+    for (size_t i = 0; i < target.size(); ++i) {
+      target[i] = target_of(i, 0) + 0.3f * (target_of(i, step) - 0.5f);
+    }
+    executor.f32(*t.adam_correction)[0] = static_cast<float>(1 - std::pow(0.9, step));
+    executor.f32(*t.adam_correction)[1] = static_cast<float>(1 - std::pow(0.999, step));
+    executor.f32(t.learning_rate.begin()->second)[0] =
+        0.02f * (1 - static_cast<float>(step) / static_cast<float>(steps));
+    executor.step();
+  }
+  for (size_t i = 0; i < p.size(); ++i) {
+    sum += std::pow(double{p[i]} - double{target_of(i, 0)}, 2);
+  }
+  return std::sqrt(sum / static_cast<double>(p.size()));
+}
+
+TEST(Adam8bit, ConvergesAsAdamDoes) {
+  constexpr int kSteps = 2000;
+  EXPECT_LT(distance_after(Kind::kAdam, kSteps), 0.02);
+  EXPECT_LT(distance_after(Kind::kAdam8bit, kSteps), 0.02);
+  EXPECT_LT(distance_after(Kind::kAdamW8bit, kSteps), 0.02);
+}
+
+TEST(Adam8bit, StateIsAQuarter) {
+  size_t bytes[2] = {};
+  for (const Kind kind : {Kind::kAdam, Kind::kAdam8bit}) {
+    Graph g;
+    g.source = "wide";
+    const ValueId x = g.add_input("x", {DType::kF32, {1, 1024}});
+    const ValueId p = add_bias(g, "p", {1024});
+    g.outputs = {emit(g, kAdd, "y", {x, p})};
+    const TrainingGraph t = append_updates(
+        differentiate(g, {.kind = Loss::Kind::kMeanSquaredError}, {{{p}}}), {.kind = kind});
+    for (const Value& value : t.graph.values()) {
+      if (value.role == Role::kState) bytes[kind == Kind::kAdam8bit] += value.type.bytes();
+    }
+  }
+  EXPECT_EQ(bytes[0], 8192u);
+  EXPECT_EQ(bytes[1], 2048u + 2 * 4 * sizeof(float));
+}
+
 }  // namespace
 }  // namespace tinytl

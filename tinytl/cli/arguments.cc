@@ -45,8 +45,11 @@ CLI::Validator whole_number() {
 struct DefaultRates {
   double new_head, bias, lite, full;
 };
-const std::map<std::string, DefaultRates> kDefaultRates = {{"adam", {3e-3, 1e-3, 3e-3, 3e-4}},
-                                                           {"adamw", {3e-3, 1e-3, 3e-3, 3e-4}},
+constexpr DefaultRates kAdamRates{3e-3, 1e-3, 3e-3, 3e-4};
+const std::map<std::string, DefaultRates> kDefaultRates = {{"adam", kAdamRates},
+                                                           {"adamw", kAdamRates},
+                                                           {"adam8bit", kAdamRates},
+                                                           {"adamw8bit", kAdamRates},
                                                            {"sgd", {5e-2, 5e-3, 5e-3, 1e-3}}};
 
 std::array<float, 3> three(const std::vector<float>& values, const char* flag) {
@@ -133,14 +136,16 @@ void add_method_options(CLI::App& app, MethodArguments& args) {
   app.add_option("--label-smoothing", args.label_smoothing, "Of cross-entropy")
       ->check(between(0.0, 0.99))
       ->capture_default_str();
-  app.add_option("--optimizer", args.optimizer, "adam, adamw or sgd")
-      ->check(CLI::IsMember({"adam", "adamw", "sgd"}))
+  app.add_option("--optimizer", args.optimizer,
+                 "adam, adamw, sgd; or adam8bit, adamw8bit: with a quarter of the state")
+      ->check(CLI::IsMember({"adam", "adamw", "sgd", "adam8bit", "adamw8bit"}))
       ->capture_default_str();
   app.add_option("--momentum", args.momentum, "Of sgd; 0 needs no memory")
       ->check(between(0.0, 0.9999))
       ->capture_default_str();
   app.add_flag("--nesterov", args.nesterov, "Of sgd");
-  app.add_option("--weight-decay", args.weight_decay, "Added to gradients; decoupled in adamw")
+  app.add_option("--weight-decay", args.weight_decay,
+                 "Added to gradients; decoupled in adamw and adamw8bit")
       ->check(between(0, kLargest));
   app.add_option("--clip-norm", args.clip_norm, "Largest global norm of the gradients; 0: off")
       ->check(between(0, kLargest));
@@ -297,9 +302,11 @@ Loss loss_of(const MethodArguments& args) {
 OptimizerOptions optimizer_of(const MethodArguments& args) {
   using Kind = OptimizerOptions::Kind;
   OptimizerOptions options;
-  options.kind = args.optimizer == "sgd"     ? Kind::kSgd
-                 : args.optimizer == "adamw" ? Kind::kAdamW
-                                             : Kind::kAdam;
+  options.kind = args.optimizer == "sgd"         ? Kind::kSgd
+                 : args.optimizer == "adamw"     ? Kind::kAdamW
+                 : args.optimizer == "adam8bit"  ? Kind::kAdam8bit
+                 : args.optimizer == "adamw8bit" ? Kind::kAdamW8bit
+                                                 : Kind::kAdam;
   if (args.nesterov && (options.kind != Kind::kSgd || args.momentum == 0)) {
     usage_error("--nesterov needs --optimizer sgd with --momentum above 0");
   }

@@ -82,6 +82,8 @@ void tt_sgd_f32(float* p, const float* g, float* v, int64_t n, float rate, float
 void tt_adam_f32(float* p, const float* g, float* m, float* v, int64_t n, float rate,
                  float grad_scale, float beta1, float beta2, float epsilon, float correction1,
                  float correction2, int32_t decoupled, float weight_decay);
+void tt_adam8_f32(float* p, const float* g, uint8_t* m, uint8_t* v, float* m_scale, float* v_scale,
+                  int64_t first, int64_t n, const tt_adam_step* s);
 
 #ifdef __cplusplus
 }

@@ -59,4 +59,5 @@ const tt_kernels tt_portable_kernels = {
     .resize_grad = tt_resize_grad_f32,
     .sgd = tt_sgd_f32,
     .adam = tt_adam_f32,
+    .adam8 = tt_adam8_f32,
 };

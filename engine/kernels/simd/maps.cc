@@ -24,6 +24,7 @@ void fill_maps(tt_kernels&) {}
 
 #else
 
+#include "engine/kernels/simd/adam8-inl.h"
 #include "engine/kernels/simd/elementwise-inl.h"
 #include "engine/kernels/simd/function-inl.h"
 
@@ -46,6 +47,7 @@ void fill_maps(tt_kernels& table) {
   table.combine = combine;
   table.sgd = sgd;
   table.adam = adam;
+  table.adam8 = adam8;
 }
 
 }  // namespace HWY_NAMESPACE
