@@ -21,6 +21,10 @@ const char* name_of(DType dtype) {
       return "q8";
     case DType::kTable8:
       return "table8";
+    case DType::kRange8:
+      return "range8";
+    case DType::kRange4:
+      return "range4";
     case DType::kBit:
       return "bit";
   }
@@ -46,6 +50,9 @@ size_t TensorType::bytes() const {
              (shape.empty() ? 1 : static_cast<size_t>(shape.back())) * sizeof(float);
     case DType::kTable8:
       return scale_offset() + kTableEntries * sizeof(float);
+    case DType::kRange8:
+    case DType::kRange4:
+      return scale_offset() + 2 * static_cast<size_t>(shape.back()) * sizeof(float);
     case DType::kBit:
       return (n + 7) / 8;
   }

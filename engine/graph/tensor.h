@@ -17,10 +17,15 @@ enum class DType : uint8_t {
   // Frozen weights: 8 bits an element, then (from a multiple of 4 bytes on) one f32 scale for every
   // entry of the last axis: w[..., c] = q[..., c] * scale[c].
   kQ8,
-  // Frozen weights: 8 bits an element, then (from a multiple of 4 bytes on) the 256 f32 numbers that
-  // they are the index of. A node decodes them (engine/ops/decode_table.cc); kernels do not.
+  // Frozen weights: 8 bits an element, then (from a multiple of 4 bytes on) the 256 f32 numbers
+  // that they are the index of. A node decodes them (engine/ops/decode_table.cc); kernels do not.
   kTable8,
-  kBit,  // one bit an element, element i is bit i % 8 (from the least significant) of byte i / 8
+  // Activations kept for the backward pass (engine/ops/range_code.cc): 8 or 4 bits an element, then
+  // (from a multiple of 4 bytes on) for every entry of the last axis the f32 number of code 0, and
+  // then for each the step between two codes.
+  kRange8,
+  kRange4,  // the last axis is even; a byte holds entry c (low bits) and the one half an axis on
+  kBit,     // one bit an element, element i is bit i % 8 (from the least significant) of byte i / 8
 };
 
 inline constexpr size_t kTableEntries = 256;  // of kTable8
@@ -38,8 +43,11 @@ struct TensorType {
   int64_t elements() const;
   size_t bytes() const;
 
-  // Of the first number behind the elements; kQ8 and kTable8 only.
-  size_t scale_offset() const { return (static_cast<size_t>(elements()) + 3) / 4 * 4; }
+  // Of the first number behind the elements; kQ8, kTable8 and kRange only.
+  size_t scale_offset() const {
+    const auto n = static_cast<size_t>(elements());
+    return ((dtype == DType::kRange4 ? n / 2 : n) + 3) / 4 * 4;
+  }
 
   friend bool operator==(const TensorType&, const TensorType&) = default;
 };

@@ -34,6 +34,8 @@
   X(kMaskApply)                       \
   X(kClipGrad)                        \
   X(kMaskScale)                       \
+  X(kRangeEncode)                     \
+  X(kRangeDecode)                     \
   X(kLeakyRelu)                       \
   X(kAbs)                             \
   X(kHardSigmoid)                     \

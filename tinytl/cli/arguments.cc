@@ -66,12 +66,12 @@ std::string recipe_of(const LoopArguments& loop, const MethodArguments& method,
       "--weight-decay {} --momentum {} "
       "--nesterov {} --accumulate {} --schedule {} --warmup-epochs {} --crop-area {} --flip {} "
       "--jitter {} --no-augment {} --hold-out {} --memory-budget {} --arena-budget {} --xnnpack {} "
-      "--frozen-weights {}",
+      "--frozen-weights {} --save-activations {}",
       method.optimizer, loop.keep, method.loss, method.label_smoothing, method.dropout,
       method.clip_norm, method.weight_decay, method.momentum, method.nesterov, method.accumulate,
       loop.schedule, loop.warmup_epochs, image.crop_area_min, image.flip, image.jitter,
       image.no_augment, hold_out, method.memory_budget, method.arena_budget, method.xnnpack,
-      method.frozen_weights);
+      method.frozen_weights, method.save_activations);
 }
 
 void add_network_options(CLI::App& app, MethodArguments& args) {
@@ -118,6 +118,11 @@ void add_method_options(CLI::App& app, MethodArguments& args) {
                  "kmeans (256 numbers a tensor); 8 bits are a quarter of the memory, and change "
                  "the network a little")
       ->check(CLI::IsMember({"float", "int8", "kmeans"}))
+      ->capture_default_str();
+  app.add_option("--save-activations", args.save_activations,
+                 "How values of the forward pass are kept for the backward pass: float, or int8 or "
+                 "int4 with a range a channel; gradients then are near, not exact")
+      ->check(CLI::IsMember({"float", "int8", "int4"}))
       ->capture_default_str();
   app.add_option("--head", args.head, "ONNX node name of the classifier, where it is not found");
   app.add_flag("--new-head", args.new_head, "A new classifier even where the old one fits");

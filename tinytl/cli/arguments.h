@@ -30,6 +30,7 @@ struct MethodArguments {
   std::string update;   // empty: bias
   bool freeze_weights = false;
   std::string frozen_weights = "float";
+  std::string save_activations = "float";
   LiteOptions lite;
   int64_t resolution = 0;  // 0: that of the model file
   std::string norm = "folded";

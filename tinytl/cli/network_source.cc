@@ -1,5 +1,6 @@
 #include "tinytl/cli/network_source.h"
 
+#include "autodiff/save_ranges.h"
 #include "engine/ops/op_table.h"
 #include "engine/ops/passes.h"
 #include "engine/schedule/micro_batch.h"
@@ -95,7 +96,11 @@ StepGraphs NetworkSource::build(int64_t micro_batch, std::span<const Tiling> til
   OptimizerOptions optimizer = optimizer_of(args_);
   optimizer.accumulation_steps *= static_cast<int>(args_.batch_size / micro_batch);
   const UpdateScheme scheme = make_scheme(form, update_of(args_));
-  StepGraphs graphs{.training = append_updates(differentiate(form.graph, loss, scheme), optimizer),
+  GradientGraph gradients = differentiate(form.graph, loss, scheme);
+  if (args_.save_activations != "float") {
+    save_in_ranges(gradients.graph, args_.save_activations == "int8" ? 8 : 4);
+  }
+  StepGraphs graphs{.training = append_updates(std::move(gradients), optimizer),
                     .inference = std::move(network.graph),
                     .loss = loss.kind};
   decode_tables(graphs.training.graph);

@@ -21,6 +21,7 @@ Json plan_report(const MethodArguments& args, const Setup& setup) {
           {"classes", setup.session->classes()},
           {"optimizer", args.optimizer},
           {"frozen_weights", args.frozen_weights},
+          {"save_activations", args.save_activations},
           {"seed", args.seed},
           {"threads", args.threads},
           {"arena_bytes", memory.arena},
