@@ -10,6 +10,7 @@
 #include "tinytl/cli/study_figures.h"
 #include "tinytl/cli/study_grid.h"
 #include "tinytl/cli/study_svg.h"
+#include "tinytl/cli/study_variants.h"
 
 namespace tinytl {
 namespace {
@@ -250,6 +251,22 @@ TEST(StudyPage, FindsTheLeastMemoryWithinAPointOfFull) {
   EXPECT_EQ(b.found->method, "bias");
   EXPECT_EQ(finding_of(study, "c").found, nullptr);
   EXPECT_THAT(study_html(study, {}), HasSubstr("1/4.5 of the memory"));
+}
+
+TEST(StudyVariants, AreComparedSeedBySeed) {
+  std::vector<StudyRow> rows{row_of("a", "bias", 0, 0.50, 200), row_of("a", "bias", 1, 0.60, 200),
+                             row_of("a", "bias", 2, 0.90, 200), row_of("a", "bias", 0, 0.48, 100),
+                             row_of("a", "bias", 1, 0.60, 100), row_of("a", "last", 0, 0.40, 100)};
+  rows[3].variant = rows[4].variant = rows[5].variant = "int8";
+  const Study study = study_of(rows);
+  const std::vector<VariantCost> costs = variant_costs(study);
+  ASSERT_EQ(costs.size(), 1u);  // last has no plain run
+  EXPECT_EQ(costs[0].seeds, 2u);
+  EXPECT_NEAR(costs[0].change, -0.01, 1e-12);  // the third seed is no part of it
+  EXPECT_NEAR(costs[0].error, 0.01, 1e-12);
+  expect_whole(study_html(study, {}));
+  EXPECT_THAT(variants_html(study), HasSubstr("\u22121.0</b> <small>± 1.0"));
+  EXPECT_EQ(variants_html(study_of(many_rows({"a"}))), "");
 }
 
 }  // namespace

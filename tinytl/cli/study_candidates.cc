@@ -73,8 +73,8 @@ class Planner {
     for (const Candidate& c : candidates) with_levers.push_back(too_large(c));
     plan_some(candidates, too_large, budget);
     for (size_t i = 0; i < candidates.size(); ++i) {
-      if (with_levers[i] && candidates[i].dropped.empty())
-        append(candidates[i].run.command, budget);
+      Candidate& c = candidates[i];
+      if (with_levers[i] && c.dropped.empty()) append(c.run.command, budget);
     }
   }
 

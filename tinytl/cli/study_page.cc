@@ -11,6 +11,7 @@
 #include "tinytl/cli/study_figures.h"
 #include "tinytl/cli/study_style.h"
 #include "tinytl/cli/study_svg.h"
+#include "tinytl/cli/study_variants.h"
 
 namespace tinytl::cli {
 namespace {
@@ -180,7 +181,7 @@ std::string study_html(const Study& study, const std::vector<std::string>& comma
     body +=
         "<h2>All figures</h2>\n<p class=\"caption\">Bold: on the Pareto front of its data set. "
         "Accuracy: mean and standard deviation of the seeds. Step: median of a batch.</p>\n" +
-        table(study);
+        table(study) + variants_html(study);
   }
   return study_page("Accuracy against training memory", body, commands);
 }

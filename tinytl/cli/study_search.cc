@@ -134,8 +134,8 @@ SearchResult search(const StudyArguments& args, const SearchArguments& search) {
   if (!search.resolutions.empty()) needed.push_back("--resolution");
   if (!search.widths.empty()) needed.push_back("--width");
   for (const std::string& flag : needed) {
-    if (!can(flag))
-      throw InputError(search.train + ": has no " + flag + ", which this search needs");
+    if (can(flag)) continue;
+    throw InputError(search.train + ": has no " + flag + ", which this search needs");
   }
   const DatasetSplits data = open_dataset(args.data.at(0), DatasetOptions{});
   result.held_out_samples = static_cast<size_t>(std::lround(kHoldOut * double(data.train->size())));
@@ -159,6 +159,11 @@ SearchResult search(const StudyArguments& args, const SearchArguments& search) {
       result.interrupted = true;
       return result;
     }
+  }
+  const bool any_fits =
+      std::ranges::any_of(result.candidates, [](const Candidate& c) { return c.dropped.empty(); });
+  if (any_fits && left.empty()) {
+    throw InputError(args.data.at(0) + ": every run failed; the lines above say why");
   }
   if (left.empty()) {
     throw InputError("--memory-budget " + search.memory_budget +
