@@ -66,7 +66,6 @@ TEST_F(Usage, ContradictionsAreRefused) {
 
 TEST_F(Usage, ImpossibleValuesAreRefused) {
   const Words cases[] = {
-      {"--update", "lite"},
       {"--update", ""},
       {"--loss", "hinge"},
       {"--epochs", "0"},

@@ -12,7 +12,7 @@ namespace tinytl {
 struct LearntInfo {
   std::string model_fingerprint;     // of the imported network, before training
   std::string update;                // "bias", ...
-  LiteOptions lite;                  // of an update with lite residuals
+  LiteOptions lite = {};             // of an update with lite residuals
   int64_t resolution = 0;            // of the network's input; 0: the model file's
   std::string norm = "folded";       // what the batch norms of the model file became: --norm
   std::vector<std::string> classes;  // empty: the loss needs none
