@@ -2,7 +2,8 @@
 //
 // Values and nodes are plain structs in two vectors and refer to each other by id. Nodes stand in a
 // valid execution order (every input is written by an earlier node). One kind of exception to
-// single assignment: an update node overwrites a parameter or a state (OpDef::mutates).
+// single assignment: an update node overwrites a parameter or a state, and a norm its running
+// statistics (OpDef::mutates).
 #pragma once
 
 #include <memory>
@@ -25,11 +26,12 @@ inline constexpr size_t index(ValueId id) { return static_cast<size_t>(id); }
 inline constexpr size_t index(NodeId id) { return static_cast<size_t>(id); }
 
 enum class Role : uint8_t {
-  kInput,       // written by the caller before every step: images, labels, learning rates
-  kWeight,      // parameter: multiplies (convolution and matrix weights, scales of norms)
-  kBias,        // parameter: is added (biases, shifts of norms)
-  kConstant,    // fixed numbers that are part of the network's formula; no scheme trains them
-  kState,       // survives from step to step: optimizer state, gradient accumulators
+  kInput,      // written by the caller before every step: images, labels, learning rates
+  kWeight,     // parameter: multiplies (convolution and matrix weights, scales of norms)
+  kBias,       // parameter: is added (biases, shifts of norms)
+  kConstant,   // fixed numbers that are part of the network's formula; no scheme trains them
+  kStatistic,  // running mean or variance of a norm: part of the network, moved by the forward pass
+  kState,      // survives from step to step: optimizer state, gradient accumulators
   kActivation,  // written by a node: activations, gradients, masks
 };
 inline constexpr bool is_parameter(Role role) {
@@ -37,7 +39,8 @@ inline constexpr bool is_parameter(Role role) {
 }
 // Kept outside the arena, in Value::data.
 inline constexpr bool is_persistent(Role role) {
-  return is_parameter(role) || role == Role::kConstant || role == Role::kState;
+  return is_parameter(role) || role == Role::kConstant || role == Role::kStatistic ||
+         role == Role::kState;
 }
 
 enum class Phase : uint8_t {
@@ -53,7 +56,7 @@ struct Value {
   Role role = Role::kActivation;
   NodeId producer = kNoNode;
   std::shared_ptr<Tensor> data =
-      nullptr;                 // parameters and constants; state once an Executor exists
+      nullptr;  // parameters, constants and statistics; state once an Executor exists
   bool channels_last = false;  // an input that the model file has as [N,C,H,W], stored [N,H,W,C]
 };
 

@@ -122,7 +122,8 @@ struct OpDef {
   // For bit 0 of `in_place`, where that is not free: bytes of scratch for working over input 0
   // (instead of scratch_bytes); empty where this node cannot.
   std::optional<size_t> (*in_place_scratch)(const Node&, InputTypes, const tt_kernels&) = nullptr;
-  // Bit i: input i, a parameter or a state, is overwritten. Runs after all its other readers.
+  // Bit i: input i, a parameter, a statistic or a state, is overwritten. Runs after all its other
+  // readers.
   uint32_t mutates = 0;
   // Output 0 is the bytes of input 0 from this one on: no kernel runs. Empty: it is computed.
   std::optional<size_t> (*view_offset)(const Node&, InputTypes) = nullptr;

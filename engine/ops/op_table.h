@@ -77,6 +77,10 @@
   X(kMaxPoolGrad)                     \
   X(kReduceSum)                       \
   X(kReduceMean)                      \
+  X(kBatchNorm)                       \
+  X(kBatchNormGradInput)              \
+  X(kBatchNormGradScale)              \
+  X(kBatchNormInference)              \
   X(kGroupNorm)                       \
   X(kGroupNormGradInput)              \
   X(kGroupNormGradScale)              \

@@ -72,7 +72,7 @@ void verify(const Graph& graph) {
       TT_ASSERT(written.at(index(node.inputs[i])));
       if ((node.op->mutates >> i & 1) != 0) {
         const Role role = graph.value(node.inputs[i]).role;
-        TT_ASSERT(is_parameter(role) || role == Role::kState);
+        TT_ASSERT(is_parameter(role) || role == Role::kStatistic || role == Role::kState);
       }
     }
     const OutputTypes types = node.op->infer(node, types_of(graph, node.inputs));

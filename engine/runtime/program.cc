@@ -74,7 +74,9 @@ Program compile(Graph graph, const tt_kernels& kernels, const ScheduleOptions& o
 PersistentBytes persistent_bytes(const Graph& graph) {
   PersistentBytes bytes;
   for (const Value& value : graph.values()) {
-    if (value.role == Role::kState) bytes.state += value.type.bytes();
+    if (value.role == Role::kState || value.role == Role::kStatistic) {
+      bytes.state += value.type.bytes();
+    }
     if (is_parameter(value.role) || value.role == Role::kConstant) {
       bytes.parameters += value.type.bytes();
     }

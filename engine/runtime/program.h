@@ -19,7 +19,7 @@ Program compile(Graph graph, const tt_kernels& kernels, const ScheduleOptions& o
 // Bytes by role of the values kept outside the arena, as they are stored (design: exact words).
 struct PersistentBytes {
   size_t parameters = 0;  // weights and biases, trained or not, and constants
-  size_t state = 0;       // optimizer state and gradient accumulators
+  size_t state = 0;       // optimizer state, gradient accumulators, running statistics
 };
 PersistentBytes persistent_bytes(const Graph& graph);
 

@@ -22,8 +22,9 @@ bool is_elementwise(const OpDef* op) {
 
 // Works on each image [H,W,C] of its first input alone; the others are parameters.
 bool is_imagewise(const OpDef* op) {
-  static constexpr const OpDef* kOps[] = {&kConv2d,  &kDepthwiseConv2d, &kGroupNorm, &kAveragePool,
-                                          &kMaxPool, &kMaxPoolArgmax,   &kResize};
+  static constexpr const OpDef* kOps[] = {
+      &kConv2d,      &kDepthwiseConv2d, &kGroupNorm,     &kBatchNormInference,
+      &kAveragePool, &kMaxPool,         &kMaxPoolArgmax, &kResize};
   return std::ranges::find(kOps, op) != std::end(kOps);
 }
 

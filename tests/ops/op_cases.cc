@@ -274,6 +274,20 @@ void add_norms_and_losses(Cases& cases) {
   group_norm("GroupNormWide", {1, 1, 2, 72}, 1);
   group_norm("GroupNormFlat", {2, 8}, 2);
 
+  const auto batch_norm = [&](const char* label, Shape x) {
+    const TensorType channels = f32({x.back()});
+    cases.push_back({label,
+                     &kBatchNorm,
+                     {f32(std::move(x)), channels, channels, channels, channels},
+                     {{"epsilon", 1e-2f}},
+                     -2.0f,
+                     2.0f});
+  };
+  batch_norm("BatchNorm", {2, 3, 2, 5});
+  batch_norm("BatchNormOfOneSample", {1, 2, 3, 3});
+  batch_norm("BatchNormWide", {3, 1, 1, 72});
+  batch_norm("BatchNormFlat", {5, 4});
+
   const auto standardize = [&](const char* label, Shape w) {
     cases.push_back(
         {label, &kStandardizeWeight, {f32(std::move(w))}, {{"epsilon", 1e-2f}}, -2.0f, 2.0f});

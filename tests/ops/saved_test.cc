@@ -72,6 +72,8 @@ const SavedCase kSaved[] = {
     {"FrozenLayerNormKeepsItsInput", "LayerNorm", "100", "in0 in1"},
     {"LayerNormKeepsItsInputOnly", "LayerNorm", "111", "in0 in1"},
     {"LayerNormScaleKeepsItsInput", "LayerNorm", "010", "in0"},
+    {"BatchNormBiasKeepsNothing", "BatchNorm", "00100", ""},
+    {"BatchNormKeepsItsInputOnly", "BatchNorm", "11100", "in0 in1"},
     {"GroupNormBiasKeepsNothing", "GroupNorm", "001", ""},
     {"FrozenGroupNormKeepsItsInput", "GroupNorm", "100", "in0 in1"},
     {"GroupNormKeepsItsInputOnly", "GroupNorm", "111", "in0 in1"},

@@ -53,7 +53,11 @@ OpGraph forward_graph(const OpCase& op_case) {
     TensorType type = op_case.inputs[i];
     const bool is_bits = type.dtype == DType::kBit;
     if (is_bits) type.dtype = DType::kF32;
-    const ValueId input = g.graph.add_input("in" + std::to_string(i), type);
+    const std::string name = "in" + std::to_string(i);
+    const bool is_overwritten = (op_case.op->mutates >> i & 1) != 0;
+    const ValueId input = is_overwritten ? g.graph.add_persistent(name, Role::kStatistic,
+                                                                  std::make_shared<Tensor>(type))
+                                         : g.graph.add_input(name, type);
     g.inputs.push_back(input);
     g.operands.push_back(
         is_bits ? emit(g.graph, kClipMask, "mask", {input},
@@ -129,7 +133,8 @@ std::string saved_values(const OpCase& op_case, const std::vector<bool>& wanted)
 std::vector<std::vector<bool>> wanted_sets(const OpCase& op_case) {
   std::vector<std::vector<bool>> sets{std::vector<bool>(op_case.inputs.size(), false)};
   for (size_t i = 0; i < op_case.inputs.size(); ++i) {
-    if (op_case.inputs[i].dtype != DType::kF32) continue;
+    const bool is_overwritten = (op_case.op->mutates >> i & 1) != 0;
+    if (op_case.inputs[i].dtype != DType::kF32 || is_overwritten) continue;
     const size_t count = sets.size();
     for (size_t s = 0; s < count; ++s) {
       sets.push_back(sets[s]);

@@ -157,6 +157,12 @@ const Case kApart[] = {
        return n.add(kGroupNorm, {n.x, n.constant({6}), n.constant({6})},
                     {{"groups", int64_t{2}}, {"epsilon", 1e-5f}});
      }},
+    {"BatchNormOfInference",
+     {2, 2, 6},
+     [](Net& n) {
+       const ValueId c = n.constant({6});
+       return n.add(kBatchNormInference, {n.x, c, c, c, c}, {{"epsilon", 1e-5f}});
+     }},
     {"Padded",
      {3},
      [](Net& n) {
@@ -172,6 +178,12 @@ const Case kApart[] = {
 };
 
 const Case kMixing[] = {
+    {"BatchNorm",
+     {2, 2, 6},
+     [](Net& n) {
+       const ValueId c = n.constant({6});
+       return n.add(kBatchNorm, {n.x, c, c, c, c}, {{"epsilon", 1e-5f}});
+     }},
     {"SoftmaxOverBatch",
      {6},
      [](Net& n) {
