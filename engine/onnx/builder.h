@@ -9,7 +9,7 @@
 #include <map>
 #include <set>
 
-#include "engine/graph/graph.h"
+#include "engine/onnx/import.h"
 #include "engine/onnx/layout.h"
 #include "engine/onnx/literal.h"
 #include "engine/onnx/onnx_node.h"
@@ -59,8 +59,8 @@ class Builder {
   Batch batch;
   Resolution resolution;
   std::set<std::string> without_values;  // ImportOptions
-  bool batch_norms_to_groups = false;    // Norms::kGroup
-  int64_t groups_made = 0;               // of them
+  Norms norms = Norms::kFolded;          // ImportOptions
+  int64_t norms_made = 0;                // for BatchNormalization nodes, where they are not folded
   std::set<ValueId> standardized;        // weights
 
   // Names of the nodes emitted from now on.

@@ -121,6 +121,18 @@ void group_norm(Exporter& e) {  // an operator of its own only since opset 18
   e.add("Add", {scaled, by_channel(2)}, e.result(order));
 }
 
+void batch_norm(Exporter& e) {
+  const Node& node = e.node();
+  const Shape& shape = e.type(node.input(0)).shape;
+  const Order order = shape.size() == 4 ? Order{0, 3, 1, 2} : identity_order(shape.size());
+  std::vector<std::string> inputs{e.tensor(node.input(0), order)};
+  for (size_t i = 1; i < node.inputs.size(); ++i) {
+    inputs.push_back(e.parameter(node.input(i), {shape.back()}, {0}, {shape.back()}));
+  }
+  set_attribute(e.add("BatchNormalization", inputs, e.result(order)), "epsilon",
+                node.attributes.number("epsilon"));
+}
+
 void layer_norm(Exporter& e) {  // an operator of its own only since opset 17
   const Node& node = e.node();
   const size_t rank = e.type(node.input(0)).rank();
@@ -163,6 +175,7 @@ void add_map_exports(ExportTable& table) {
   table[&kHardSwish] = hard_swish;
   table[&kSilu] = silu;
   table[&kGelu] = gelu;
+  table[&kBatchNormInference] = batch_norm;
   table[&kGroupNorm] = group_norm;
   table[&kLayerNorm] = layer_norm;
 }

@@ -17,6 +17,9 @@ enum class Norms : uint8_t {
   // 1e-3); the weights of the convolutions before them, where those have no bias, are standardised
   // (Cai et al., TinyTL, NeurIPS 2020). The numbers of the network change: it has to be trained.
   kGroup,
+  // BatchNormInference with the scale, shift and running statistics of the file. Its training form
+  // is BatchNorm (with_batch_statistics).
+  kBatch,
 };
 
 struct ImportOptions {
@@ -26,7 +29,7 @@ struct ImportOptions {
   std::map<std::string, int64_t> dims = {};
   // Height and width of an input of images, in place of those of the file; 0: as in the file.
   int64_t resolution = 0;
-  // With kGroup, a file without BatchNormalization nodes is refused.
+  // Unless kFolded, a file without BatchNormalization nodes is refused.
   Norms norms = Norms::kFolded;
   // Parameters, by their name in the graph, whose values are not read: they stay zero and take no
   // memory until something writes them. For those that will be replaced.

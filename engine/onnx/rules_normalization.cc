@@ -123,7 +123,38 @@ void group_norm_for_batch_norm(Builder& builder, const OnnxNode& node) {
   while (shape[1] % in_group != 0) --in_group;
   standardize_layer(builder, x.value);
   emit_group_norm(builder, node, shape[1] / in_group, kEpsilon);
-  ++builder.groups_made;
+  ++builder.norms_made;
+}
+
+// With a value of its own for each statistic, even where nodes of the file share one: each node
+// moves its own.
+void batch_norm_with_statistics(Builder& builder, const OnnxNode& node) {
+  const Operand x = builder.plain(builder.input(node, 0));
+  const Shape shape = builder.shape_of(x);
+  require(shape.size() >= 2, "input has shape " + to_string(shape));
+  const Shape by_channel{shape[1]};
+  const auto literal = [&](size_t i) {
+    const LiteralPtr found = builder.constant_input(node, i, "scale, shift, mean and variance");
+    require(found->shape == by_channel, "one number a channel is needed");
+    return found;
+  };
+  const auto parameter = [&](size_t i, Role role, const char* suffix) {
+    literal(i);
+    return builder.parameter(builder.input(node, i), role, {by_channel, {0}, by_channel}, suffix);
+  };
+  const auto statistic = [&](size_t i, const char* suffix) {
+    const std::string& initializer = builder.input(node, i).parameter;
+    return builder.new_parameter(initializer.empty() ? node.name() + suffix : initializer,
+                                 Role::kStatistic, by_channel, floats_of(*literal(i)));
+  };
+  const ValueId scale = parameter(1, Role::kWeight, "weight");
+  const ValueId shift = parameter(2, Role::kBias, "bias");
+  const ValueId mean = statistic(3, ".mean"), variance = statistic(4, ".variance");
+  const ValueId y = builder.emit(
+      kBatchNormInference, {channels_last_value(builder, x, shape), scale, shift, mean, variance},
+      {{"epsilon", node.number("epsilon", 1e-5f)}});
+  define_channels_last(builder, node, y, shape);
+  ++builder.norms_made;
 }
 
 void group_normalization(Builder& builder, const OnnxNode& node) {
@@ -146,7 +177,8 @@ void batch_normalization(Builder& builder, const OnnxNode& node) {
   require(node.integer("is_test", 1) != 0 && (node.opset() > 6 || node.has("is_test")),
           "training mode");
   node.ignore("momentum");
-  if (builder.batch_norms_to_groups) {
+  if (builder.norms == Norms::kBatch) return batch_norm_with_statistics(builder, node);
+  if (builder.norms == Norms::kGroup) {
     node.ignore("epsilon");
     return group_norm_for_batch_norm(builder, node);
   }

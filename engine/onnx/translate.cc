@@ -63,7 +63,7 @@ class Translator {
   Translator(OnnxFile file, const ImportOptions& options)
       : file_(std::move(file)), options_(options) {
     builder_.without_values = options.without_values;
-    builder_.batch_norms_to_groups = options.norms == Norms::kGroup;
+    builder_.norms = options.norms;
     builder_.graph.source = file_.name;
   }
 
@@ -73,11 +73,7 @@ class Translator {
     fail_if_unsupported();
     for (const auto& node : file_.model.graph().node()) translate_node(node);
     fail_if_unsupported();
-    if (builder_.batch_norms_to_groups && builder_.groups_made == 0) {
-      throw InputError(file_.name +
-                       ": has no BatchNormalization node that a group norm could stand for; use "
-                       "--norm folded, or export the network with its batch norms kept");
-    }
+    fail_without_norms();
     add_outputs();
     fail_if_unsupported();
     result_.graph = prune(builder_.graph);
@@ -87,6 +83,14 @@ class Translator {
   }
 
  private:
+  void fail_without_norms() const {
+    if (options_.norms == Norms::kFolded || builder_.norms_made > 0) return;
+    throw InputError(file_.name + ": has no BatchNormalization node " +
+                     (options_.norms == Norms::kGroup ? "that a group norm could stand for"
+                                                      : "that could be kept") +
+                     "; use --norm folded, or export the network with its batch norms kept");
+  }
+
   const onnx::GraphProto& onnx_graph() const { return file_.model.graph(); }
 
   void add_constants() {

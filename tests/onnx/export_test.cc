@@ -88,6 +88,27 @@ TEST(Export, GroupNormsComputeTheSameAgain) {
   EXPECT_LT(relative_error(run_nhwc(again, {x}).at(0), run_nhwc(graph, {x}).at(0)), 1e-5);
 }
 
+TEST(Export, BatchNormsKeepTheirStatistics) {
+  ModelBuilder m;
+  m.input("x", {-1, 2, 5, 5}).weights("w", {4, 2, 3, 3}).weights("mean", {4});
+  m.weights("gamma", {4}).weights("beta", {4}).numbers("variance", {4}, {1, 2, 3, 4});
+  m.node("Conv", {"x", "w"}, "conv");
+  m.node("BatchNormalization", {"conv", "gamma", "beta", "mean", "variance"}, "norm");
+  m.node("Relu", {"norm"}, "y");
+  const ImportOptions options{.batch = 2, .norms = Norms::kBatch, .run_onnx_checker = true};
+  const Graph graph = m.output("y").translate(options).graph;
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "m.onnx";
+  export_onnx(graph, file);
+  const Graph again = import_onnx(file, options);
+  EXPECT_EQ(again.nodes().size(), graph.nodes().size());
+  for (const char* name : {"w", "gamma", "beta", "mean", "variance"}) {
+    EXPECT_NE(again.find(name), nullptr) << name;
+  }
+  const Numbers x = sample_input(100);
+  EXPECT_LT(relative_error(run_nhwc(again, {x}).at(0), run_nhwc(graph, {x}).at(0)), 1e-6);
+}
+
 TEST(Export, IsStandardOnnxWithAnOpenBatch) {
   const TemporaryFolder folder;
   const auto file = folder.path() / "m.onnx";

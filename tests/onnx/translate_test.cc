@@ -116,6 +116,42 @@ TEST(Import, GroupNormsNeedBatchNormsToStandFor) {
               HasSubstr("has no BatchNormalization node"));
 }
 
+TEST(Import, BatchNormsStayWithTheirStatistics) {
+  ModelBuilder m = convolution();
+  with_batch_norm(m, "conv").output("norm");
+  const Graph g = m.translate({.norms = Norms::kBatch}).graph;
+  const Node& norm = node_named(g, "norm");
+  ASSERT_EQ(norm.op, &kBatchNormInference);
+  EXPECT_EQ(node_named(g, "conv").inputs.size(), 2u) << "nothing is folded into it";
+  const std::pair<const char*, Role> parameters[] = {{"gamma", Role::kWeight},
+                                                     {"beta", Role::kBias},
+                                                     {"mean", Role::kStatistic},
+                                                     {"variance", Role::kStatistic}};
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(g.value(norm.input(i + 1)).name, parameters[i].first);
+    EXPECT_EQ(g.value(norm.input(i + 1)).role, parameters[i].second);
+  }
+  const Numbers x = sample_input(50);
+  EXPECT_THAT(run_nhwc(g, {x}).at(0), Pointwise(FloatNear(1e-5f), m.run({x})));
+  EXPECT_THAT(convolution().output("conv").error({.norms = Norms::kBatch}),
+              HasSubstr("has no BatchNormalization node that could be kept"));
+}
+
+// Each moves its own.
+TEST(Import, BatchNormsDoNotShareStatistics) {
+  ModelBuilder m = convolution();
+  with_batch_norm(m, "conv");
+  m.node("BatchNormalization", {"norm", "gamma", "beta", "mean", "variance"}, "second");
+  const Graph g = m.output("second").translate({.norms = Norms::kBatch}).graph;
+  const Node &first = node_named(g, "norm"), &second = node_named(g, "second");
+  EXPECT_EQ(first.input(1), second.input(1)) << "parameters stay shared";
+  for (size_t i : {3, 4}) {
+    EXPECT_NE(first.input(i), second.input(i));
+    EXPECT_NE(g.value(first.input(i)).data, g.value(second.input(i)).data);
+    EXPECT_NE(g.value(first.input(i)).name, g.value(second.input(i)).name);
+  }
+}
+
 // Two channels a group of a known input: every number by hand.
 TEST(Import, GroupAndInstanceNormalization) {
   const auto model = [](const std::string& op, int64_t opset, const Shape& scale) {
