@@ -55,7 +55,8 @@ Graph insert_channel_scales(const Graph& graph, const std::vector<ValueId>& clas
 std::vector<bool> channel_scales(const Graph& graph) {
   std::vector<bool> result(graph.values().size(), false);
   for (const Node& node : graph.nodes()) {
-    if (!is_one_of(node, {&kMul, &kGroupNorm, &kLayerNorm})) continue;
+    if (!is_one_of(node, {&kMul, &kBatchNormInference, &kBatchNorm, &kGroupNorm, &kLayerNorm}))
+      continue;
     for (const ValueId id : node.inputs) {
       if (graph.value(id).role == Role::kWeight) result[index(id)] = true;
     }

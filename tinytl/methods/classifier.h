@@ -47,4 +47,9 @@ FittedClassifier keep_classifier(const Graph& graph, const std::string& head);
 // seed is a new input i32[2], the last one. Parameters are shared with the original.
 FittedClassifier with_dropout(const FittedClassifier& network, float rate);
 
+// The training form of the network, in which every BatchNormInference is a BatchNorm: it normalises
+// with the statistics of the batch, and moves the running ones that both forms share (Ioffe and
+// Szegedy, ICML 2015). Ids stay. Throws InputError where a channel has one number in a batch.
+FittedClassifier with_batch_statistics(FittedClassifier network);
+
 }  // namespace tinytl

@@ -58,7 +58,7 @@ class Finder {
 
   // The operand that a node scales, shifts, pads or normalises, position by position.
   std::optional<ValueId> passes(const Node& node) const {
-    if (is_one_of(node, {&kGroupNorm, &kPad})) return node.input(0);
+    if (is_one_of(node, {&kBatchNormInference, &kGroupNorm, &kPad})) return node.input(0);
     if (!is_one_of(node, {&kMul, &kAdd}) || node.inputs.size() != 2) return std::nullopt;
     for (const size_t i : {0u, 1u}) {
       if (is_vector(node.input(1 - i)) && !is_vector(node.input(i))) return node.input(i);
@@ -86,11 +86,11 @@ class Finder {
     ValueId end = convolution.output();
     while (readers_[index(end)].size() == 1) {
       const Node& reader = graph_.node(readers_[index(end)][0]);
-      const bool is_norm =
-          reader.op == &kGroupNorm || (is_one_of(reader, {&kMul, &kAdd}) && passes(reader) == end &&
-                                       std::ranges::any_of(reader.inputs, [&](ValueId id) {
-                                         return is_parameter(graph_.value(id).role);
-                                       }));
+      const bool is_norm = is_one_of(reader, {&kBatchNormInference, &kGroupNorm}) ||
+                           (is_one_of(reader, {&kMul, &kAdd}) && passes(reader) == end &&
+                            std::ranges::any_of(reader.inputs, [&](ValueId id) {
+                              return is_parameter(graph_.value(id).role);
+                            }));
       if (!is_norm) break;
       end = reader.output();
     }

@@ -16,7 +16,9 @@ bool is_one_of(const Node& node, std::initializer_list<const OpDef*> ops) {
 }
 
 bool is_convolution(const Node& node) { return is_one_of(node, {&kConv2d, &kDepthwiseConv2d}); }
-bool is_norm(const Node& node) { return is_one_of(node, {&kGroupNorm, &kLayerNorm}); }
+bool is_norm(const Node& node) {
+  return is_one_of(node, {&kBatchNormInference, &kBatchNorm, &kGroupNorm, &kLayerNorm});
+}
 bool is_relu(const Node& node) { return is_one_of(node, {&kClip, &kLeakyRelu}); }
 bool is_smooth(const Node& node) {
   return is_one_of(

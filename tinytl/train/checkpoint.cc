@@ -36,7 +36,7 @@ void check_same_network(const LearntInfo& then, const LearntInfo& now,
 
 void Trainer::save_checkpoint(const Position& at, const TrainingResult& result) const {
   check_not_diverged(at, result);
-  TensorFile file = pack_learnt(info_, session_.trained());
+  TensorFile file = pack_learnt(info_, session_.learnt());
   for (const Value& value : session_.state()) file.tensors.push_back({value.name, value.data});
   Json epochs = Json::array();
   for (const EpochResult& e : result.epochs) epochs.push_back(to_json(e));
@@ -74,7 +74,7 @@ void Trainer::load_checkpoint(Position& at, TrainingResult& result) {
   check_same_network(unpack_info(file, path), info_, path);
   try {
     check_same_run(text->second);
-    if (file.tensors.size() != session_.trained().size() + session_.state().size()) {
+    if (file.tensors.size() != session_.learnt().size() + session_.state().size()) {
       throw InputError(path.string() +
                        ": holds the state of another optimizer; a resumed run needs the same "
                        "--optimizer, --momentum and --accumulate");
@@ -91,7 +91,7 @@ void Trainer::load_checkpoint(Position& at, TrainingResult& result) {
                      " continues; give the --save of that run, or start "
                      "without --resume");
   }
-  restore(session_.trained(), file, path);
+  restore(session_.learnt(), file, path);
   restore(session_.state(), file, path);
 }
 

@@ -15,9 +15,9 @@ namespace {
 class Snapshot {
  public:
   explicit Snapshot(Session& session)
-      : session_(session), trained_(session.trained()), file_(std::tmpfile()) {
+      : session_(session), learnt_(session.learnt()), file_(std::tmpfile()) {
     if (file_ == nullptr) fail();
-    for (const Value& value : trained_) {
+    for (const Value& value : learnt_) {
       const auto bytes = value.data->bytes();
       if (std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) fail();
     }
@@ -31,7 +31,7 @@ class Snapshot {
 
   void restore() {
     std::rewind(file_);
-    for (const Value& value : trained_) {
+    for (const Value& value : learnt_) {
       const auto bytes = value.data->bytes();
       if (std::fread(bytes.data(), 1, bytes.size(), file_) != bytes.size()) fail();
     }
@@ -48,7 +48,7 @@ class Snapshot {
                      std::string(std::strerror(errno)) + "); free space there");
   }
   Session& session_;
-  std::vector<Value> trained_;
+  std::vector<Value> learnt_;
   std::FILE* file_;
 };
 

@@ -27,6 +27,9 @@ constexpr const char* kFormat = "tinytl-learnt-2";
 
 using Json = nlohmann::ordered_json;
 
+// What training may change of a network.
+bool is_learnt(Role role) { return is_parameter(role) || role == Role::kStatistic; }
+
 // FNV-1a, 64 bits, eight bytes at a time where it can.
 class Hash {
  public:
@@ -106,7 +109,7 @@ void overwrite(const Value& value, const TensorFile& file, const std::filesystem
 std::string fingerprint(const Graph& network) {
   Hash hash;
   for (const Value& value : network.values()) {
-    if (!is_parameter(value.role)) continue;
+    if (!is_learnt(value.role)) continue;
     hash.add(value.name);
     hash.add(to_string(value.type));
     hash.add(value.data->bytes());
@@ -194,7 +197,7 @@ AdaptedNetwork adapt(Graph network, const std::filesystem::path& learnt) {
   std::vector<ValueId> trained;
   for (const NamedTensor& t : file.tensors) {
     const Value* value = result.network.graph.find(t.name);
-    if (value == nullptr || !is_parameter(value->role)) {
+    if (value == nullptr || !is_learnt(value->role)) {
       throw InputError(learnt.string() + ": tensor \"" + t.name + "\" is no parameter of " +
                        network.source);
     }
@@ -206,11 +209,15 @@ AdaptedNetwork adapt(Graph network, const std::filesystem::path& learnt) {
     const auto& classifier = result.network.parameters;
     must_be_there.insert(must_be_there.end(), classifier.begin(), classifier.end());
   }
+  const auto values = result.network.graph.values();
+  for (size_t v = 0; v < values.size(); ++v) {
+    if (values[v].role == Role::kStatistic) must_be_there.push_back(ValueId(v));
+  }
   for (const ValueId id : must_be_there) {
     const Value& value = result.network.graph.value(id);
     if (file.find(value.name) == nullptr) {
       throw InputError(learnt.string() + ": has no tensor \"" + value.name +
-                       "\" of the new layers; it was cut short by another program");
+                       "\" of new layers or norms; it was cut short by another program");
     }
   }
   const auto format = parse_frozen_weights(info.frozen_weights);

@@ -24,8 +24,8 @@ struct LearntInfo {
   std::string frozen_weights = "float";  // how the others were stored (freeze_weights)
 };
 
-// A hash of the names, types and bytes of the parameters of a network as imported. The batch size
-// does not matter.
+// A hash of the names, types and bytes of the parameters and statistics of a network as imported.
+// The batch size does not matter.
 std::string fingerprint(const Graph& network);
 
 TensorFile pack_learnt(const LearntInfo& info, std::span<const Value> trained);
@@ -34,8 +34,8 @@ LearntInfo unpack_info(const TensorFile& file, const std::filesystem::path& path
 // The option (or, where none sets it, the field) in which the two differ; empty where they agree.
 std::string first_difference(const LearntInfo& a, const LearntInfo& b);
 
-// Copies tensors of `file` over the parameters or states of the same name. Throws InputError where
-// one is missing in the file or differs in shape.
+// Copies tensors of `file` over the parameters, statistics or states of the same name. Throws
+// InputError where one is missing in the file or differs in shape.
 void restore(std::span<const Value> values, const TensorFile& file,
              const std::filesystem::path& path);
 

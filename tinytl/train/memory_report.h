@@ -11,7 +11,7 @@ struct MemoryReport {
   size_t inference = 0;    // the arena that evaluation alone needs
   size_t lower_bound = 0;  // of the arena: no placement in this order can be smaller
   size_t trainable = 0;    // parameters that learn
-  size_t optimizer = 0;    // their state, and gradient accumulators
+  size_t optimizer = 0;    // their state, gradient accumulators, running statistics of norms
   size_t frozen = 0;       // parameters and constants that do not learn, copies included
   size_t xnnpack = 0;      // of frozen: what XNNPACK holds for the layers that it runs
   size_t saved = 0;        // of the arena: what the backward pass keeps of the forward pass

@@ -83,7 +83,9 @@ void Session::note_values(const Graph& graph) {
   for (const ParameterGradient& p : training_.trained) {
     trained_.push_back(graph.value(p.parameter));
   }
+  learnt_ = trained_;
   for (const Value& value : graph.values()) {
+    if (value.role == Role::kStatistic) learnt_.push_back(value);
     if (value.role == Role::kState) state_.push_back(value);
   }
 }

@@ -77,8 +77,10 @@ class Session {
   // The same network forward, on the same parameters and arena.
   Inference& inference() { return *inference_; }
 
-  // Trained parameters and optimizer state, by name, where they are.
+  // Trained parameters, these with the running statistics that training moves, and optimizer state,
+  // by name, where they are.
   const std::vector<Value>& trained() const { return trained_; }
+  const std::vector<Value>& learnt() const { return learnt_; }
   const std::vector<Value>& state() const { return state_; }
   std::vector<Group> trained_groups() const;
 
@@ -98,7 +100,7 @@ class Session {
   ValueId input_;
   TensorType input_type_;
   int64_t classes_ = 0;
-  std::vector<Value> trained_, state_;
+  std::vector<Value> trained_, learnt_, state_;
   MemoryReport memory_;
   std::shared_ptr<Arena> arena_;
   std::shared_ptr<ThreadPool> threads_;

@@ -103,7 +103,7 @@ TrainingResult Trainer::run(const TrainerEvents& events, const std::atomic<bool>
   const bool keeps_last = !options_.keep_best || val_ == nullptr || result.best_epoch < 0;
   if (unfinished && keeps_last && !options_.save.empty() && !result.interrupted) {
     check_not_diverged(at, result);
-    write_safetensors(options_.save, pack_learnt(info_, session_.trained()));
+    write_safetensors(options_.save, pack_learnt(info_, session_.learnt()));
   }
   return result;
 }
@@ -207,7 +207,7 @@ void Trainer::finish_epoch(Position& at, const TrainerEvents& events, TrainingRe
   if (best) {
     result.best_epoch = at.epoch;
     if (!options_.save.empty()) {
-      write_safetensors(options_.save, pack_learnt(info_, session_.trained()));
+      write_safetensors(options_.save, pack_learnt(info_, session_.learnt()));
     }
   }
   if (events.on_epoch) events.on_epoch(at.epoch, epoch, best);
@@ -221,7 +221,7 @@ bool Trainer::out_of_steps() const {
 
 // The loss is that of the parameters before an update: one step too early to see what it broke.
 void Trainer::check_not_diverged(const Position& at, const TrainingResult& result) const {
-  for (const Value& value : session_.trained()) {
+  for (const Value& value : session_.learnt()) {
     const auto numbers = value.data->f32();
     if (std::ranges::all_of(numbers, [](float x) { return std::isfinite(x); })) continue;
     throw_diverged("parameter \"" + value.name + "\" is", at.step, at.epoch, result);
