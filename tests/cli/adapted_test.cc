@@ -213,5 +213,82 @@ TEST_F(AdaptedTest, NormsOfTheRunAreThoseOfItsFile) {
               fails_with(3, {"has no BatchNormalization node", "--norm folded"}));
 }
 
+class BatchNormTest : public CliTest {
+ protected:
+  void SetUp() override { write_model(folder / "norm.onnx", with_batch_norm()); }
+  // Without --freeze-weights, which contradicts --update full.
+  Words batch(Words flags) const {
+    flags.insert(flags.end(), {"--model", "norm.onnx", "--norm", "batch"});
+    if (std::ranges::find(flags, "--update") == flags.end()) {
+      flags.insert(flags.end(), {"--update", "full"});
+    }
+    Words command = train_command(flags);
+    std::erase(command, "--freeze-weights");
+    return command;
+  }
+};
+
+TEST_F(BatchNormTest, WhatWasLearntIncludesTheStatistics) {
+  for (const std::string update : {"full", "norm"}) {
+    SCOPED_TRACE(update);
+    const Output output = run(batch({"--update", update, "--epochs", "4", "--save", "learnt",
+                                     "--report", "train.json", "--export", "merged.onnx"}));
+    ASSERT_EQ(output.exit_code, 0) << output.err;
+    EXPECT_THAT(text_of("learnt"),
+                testing::AllOf(HasSubstr("\"mean\""), HasSubstr("\"variance\"")));
+    for (const Words& network :
+         {Words{"--model", "norm.onnx", "--learnt", "learnt"}, Words{"--model", "merged.onnx"}}) {
+      Words command = {TINYTL_EVAL, "--data", "photos", "--report", "eval.json"};
+      command.insert(command.end(), network.begin(), network.end());
+      const Output evaluation = run(command);
+      ASSERT_EQ(evaluation.exit_code, 0) << evaluation.err;
+      EXPECT_EQ(json_of("eval.json").at("top1"), json_of("train.json").at("val_top1"));
+      EXPECT_NEAR(json_of("eval.json").at("loss").get<double>(),
+                  json_of("train.json").at("val_loss").get<double>(), 1e-5);
+    }
+  }
+}
+
+TEST_F(BatchNormTest, ResumedRunEndsInTheSameBits) {
+  const Words flags{"--keep", "last", "--lr", "0.01"};
+  const auto with = [&](Words more) {
+    more.insert(more.end(), flags.begin(), flags.end());
+    return run(batch(more));
+  };
+  ASSERT_EQ(with({"--save", "whole"}).exit_code, 0);
+  ASSERT_EQ(with({"--save", "parts", "--max-steps", "4"}).exit_code, 0);
+  const Bytes before = learnt_bytes(folder / "parts.checkpoint");
+  ASSERT_EQ(with({"--save", "parts", "--resume"}).exit_code, 0);
+  EXPECT_TRUE(learnt_bytes(folder / "parts") == learnt_bytes(folder / "whole"));
+  EXPECT_TRUE(learnt_bytes(folder / "parts.checkpoint") ==
+              learnt_bytes(folder / "whole.checkpoint"));
+  EXPECT_FALSE(learnt_bytes(folder / "parts.checkpoint") == before) << "it went on";
+}
+
+TEST_F(BatchNormTest, TrialsOfRatesLeaveNoTraceInTheStatistics) {
+  const Output chosen =
+      run(batch({"--keep", "last", "--save", "chosen", "--lr", "auto", "--report", "r.json"}));
+  ASSERT_EQ(chosen.exit_code, 0) << chosen.err;
+  const Json report = json_of("r.json");
+  const Output given =
+      run(batch({"--keep", "last", "--save", "given", "--lr", report.at("learning_rate").dump(),
+                 "--head-lr", report.at("head_learning_rate").dump()}));
+  ASSERT_EQ(given.exit_code, 0) << given.err;
+  EXPECT_TRUE(learnt_bytes(folder / "chosen") == learnt_bytes(folder / "given"));
+}
+
+TEST_F(BatchNormTest, NeedsABatchAndTrainedNorms) {
+  EXPECT_THAT(run(batch({"--micro-batch", "2"})),
+              fails_with(3, {"norm.onnx", "BatchNormalization_n", "(BatchNorm)", "mixes"}));
+  EXPECT_EQ(run(batch({"--micro-batch", "4"})).exit_code, 0);
+  for (const char* update : {"last", "bias", "lite", "lite+bias"}) {
+    const Output output = run(batch({"--update", update}));
+    EXPECT_EQ(output.exit_code, 2);
+    EXPECT_THAT(output.err, HasSubstr("--norm batch needs --update full or norm"));
+  }
+  EXPECT_THAT(train({"--norm", "batch", "--update", "norm"}),
+              fails_with(3, {"has no BatchNormalization node", "--norm folded"}));
+}
+
 }  // namespace
 }  // namespace tinytl

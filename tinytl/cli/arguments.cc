@@ -103,6 +103,16 @@ void add_lite_options(CLI::App& app, LiteOptions& lite) {
       ->capture_default_str();
 }
 
+void check_batch_norms(const MethodArguments& args, Update update) {
+  if (!args.network.empty()) {
+    usage_error("--norm batch needs the statistics of a --model; --network has none");
+  }
+  if (update == Update::kFull || update == Update::kNorm) return;
+  usage_error(
+      "--norm batch needs --update full or norm; the norms of a frozen network are constant: "
+      "use --norm folded");
+}
+
 }  // namespace
 
 void add_method_options(CLI::App& app, MethodArguments& args) {
@@ -132,8 +142,9 @@ void add_method_options(CLI::App& app, MethodArguments& args) {
       ->check(CLI::Range(8, 4096));
   app.add_option("--norm", args.norm,
                  "What the network's batch norms become: folded (part of the layers, saves "
-                 "nothing) or group (true group norms, which keep their inputs)")
-      ->check(CLI::IsMember({"folded", "group"}))
+                 "nothing), group (true group norms, which keep their inputs) or batch (kept, with "
+                 "the statistics of each batch: for --update full and norm)")
+      ->check(CLI::IsMember({"folded", "group", "batch"}))
       ->capture_default_str();
   app.add_option("--loss", args.loss, "cross-entropy, or mse (the network reproduces its input)")
       ->check(CLI::IsMember({"cross-entropy", "mse"}))
@@ -279,10 +290,15 @@ Update update_of(const MethodArguments& args) {
   if (args.update == "full" && args.freeze_weights) {
     usage_error("--freeze-weights and --update full contradict each other; leave one out");
   }
-  return parse_update(args.update.empty() ? "bias" : args.update).value();
+  const Update update = parse_update(args.update.empty() ? "bias" : args.update).value();
+  if (args.norm == "batch") check_batch_norms(args, update);
+  return update;
 }
 
-Norms norms_of(std::string_view name) { return name == "group" ? Norms::kGroup : Norms::kFolded; }
+Norms norms_of(std::string_view name) {
+  if (name == "batch") return Norms::kBatch;
+  return name == "group" ? Norms::kGroup : Norms::kFolded;
+}
 
 LiteOptions lite_of(const MethodArguments& args) {
   if (args.lite.kernel % 2 == 0) usage_error("--lite-kernel must be odd");

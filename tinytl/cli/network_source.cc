@@ -91,7 +91,8 @@ const Graph& NetworkSource::network(int64_t micro_batch) {
 StepGraphs NetworkSource::build(int64_t micro_batch, std::span<const Tiling> tilings) {
   import(micro_batch);
   FittedClassifier network = in_pieces(fitted_, tilings);
-  const FittedClassifier form = args_.dropout > 0 ? with_dropout(network, args_.dropout) : network;
+  const FittedClassifier form =
+      with_batch_statistics(args_.dropout > 0 ? with_dropout(network, args_.dropout) : network);
   const Loss loss = loss_of(args_);
   OptimizerOptions optimizer = optimizer_of(args_);
   optimizer.accumulation_steps *= static_cast<int>(args_.batch_size / micro_batch);
@@ -109,11 +110,13 @@ StepGraphs NetworkSource::build(int64_t micro_batch, std::span<const Tiling> til
 }
 
 // With a single sample nothing can be seen to mix.
-const Node* NetworkSource::mixing_node() {
-  if (args_.batch_size == 1) return nullptr;
+std::optional<Node> NetworkSource::mixing_node() {
+  if (args_.batch_size == 1) return std::nullopt;
   import(args_.batch_size);
-  const std::optional<NodeId> mixing = mixes_batch(fitted_.graph);
-  return mixing.has_value() ? &fitted_.graph.node(*mixing) : nullptr;
+  const Graph form = with_batch_statistics(fitted_).graph;
+  const std::optional<NodeId> mixing = mixes_batch(form);
+  if (!mixing.has_value()) return std::nullopt;
+  return form.node(*mixing);
 }
 
 // Constants of the model file may be made for one batch.
@@ -128,7 +131,7 @@ bool NetworkSource::can_build(int64_t micro_batch) {
 
 std::vector<int64_t> NetworkSource::micro_batches() {
   std::vector<int64_t> sizes{args_.batch_size};
-  if (mixing_node() != nullptr) return sizes;
+  if (mixing_node().has_value()) return sizes;
   for (int64_t size = args_.batch_size / 2; size >= 1; --size) {
     if (args_.batch_size % size == 0 && can_build(size)) sizes.push_back(size);
   }
@@ -136,8 +139,8 @@ std::vector<int64_t> NetworkSource::micro_batches() {
 }
 
 void NetworkSource::check_samples_apart() {
-  const Node* node = mixing_node();
-  if (node == nullptr) return;
+  const std::optional<Node> node = mixing_node();
+  if (!node.has_value()) return;
   throw InputError(fitted_.graph.source + ": " + node->name + " (" + std::string(node->op->name) +
                    ") mixes the samples of a batch; use --micro-batch " +
                    std::to_string(args_.batch_size));

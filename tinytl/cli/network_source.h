@@ -37,7 +37,7 @@ class NetworkSource : public StepSource {
  private:
   void import(int64_t micro_batch);
   void freeze(FittedClassifier& network) const;
-  const Node* mixing_node();
+  std::optional<Node> mixing_node();
   bool can_build(int64_t micro_batch);
 
   const MethodArguments& args_;
