@@ -196,6 +196,39 @@ onnx::ModelProto with_batch_norm() {
   return network;
 }
 
+// Narrowed in training, narrowed again from the same model file wherever it is used.
+TEST_F(AdaptedTest, WidthOfTheRunIsThatOfItsFile) {
+  for (const Words& more :
+       {Words{}, Words{"--update", "lite+bias", "--frozen-weights", "int8", "--micro-batch", "1"},
+        Words{"--memory-budget", "300kB"}}) {
+    SCOPED_TRACE(more.empty() ? "bias" : more[1]);
+    Words flags{"--width",  "0.5",         "--save",   "narrow",
+                "--report", "narrow.json", "--export", "narrow.onnx"};
+    flags.insert(flags.end(), more.begin(), more.end());
+    const Output output = train(flags);
+    ASSERT_EQ(output.exit_code, 0) << output.err;
+    const Json report = json_of("narrow.json");
+    EXPECT_EQ(report.at("width"), 0.5);
+    const Json result = evaluate({TINYTL_EVAL, "--model", model, "--learnt", "narrow"});
+    EXPECT_EQ(result.at("top1"), report.at("val_top1"));
+    EXPECT_NEAR(result.at("loss").get<double>(), report.at("val_loss").get<double>(), 1e-6);
+    const Json merged = evaluate({TINYTL_EVAL, "--model", "narrow.onnx"});
+    EXPECT_NEAR(merged.at("loss").get<double>(), result.at("loss").get<double>(), 1e-5);
+  }
+  ASSERT_EQ(train({"--report", "whole.json"}).exit_code, 0);
+  EXPECT_EQ(json_of("whole.json").at("width"), 1);
+  EXPECT_LT(json_of("narrow.json").at("frozen_bytes"), json_of("whole.json").at("frozen_bytes"));
+}
+
+TEST_F(AdaptedTest, WidthIsRefusedWhereItMakesNoSense) {
+  write_model(folder / "norm.onnx", with_batch_norm());
+  EXPECT_THAT(train({"--model", "norm.onnx", "--width", "0.5"}),
+              fails_with(3, {"no inverted residual block", "--width"}));
+  for (const char* width : {"0", "1.5", "-1", "nan", "half"}) {
+    EXPECT_EQ(train({"--width", width}).exit_code, 2) << width;
+  }
+}
+
 // What was learnt with group norms is used with group norms.
 TEST_F(AdaptedTest, NormsOfTheRunAreThoseOfItsFile) {
   write_model(folder / "norm.onnx", with_batch_norm());

@@ -32,6 +32,7 @@ TEST(Fingerprint, IsOfTheParametersAlone) {
 TEST(LearntInfo, ComesBackAsItWas) {
   LearntInfo info{.model_fingerprint = "f",
                   .update = "bias",
+                  .width = 0.35,
                   .classes = {"a", "b \"quoted\"", "\xc3\xa9t\xc3\xa9"},
                   .head = "fc",
                   .new_head = true,
@@ -44,6 +45,8 @@ TEST(LearntInfo, ComesBackAsItWas) {
   EXPECT_EQ(back.classes, info.classes);
   info.squash = false;
   EXPECT_EQ(first_difference(info, back), "--squash");
+  info.width = 0.36;
+  EXPECT_EQ(first_difference(info, back), "--width");
 }
 
 TEST(LearntInfo, NamesOfAnyBytesCanBeSaved) {

@@ -5,6 +5,7 @@
 #include "tinytl/cli/console.h"
 #include "tinytl/cli/load_network.h"
 #include "tinytl/cli/network_source.h"
+#include "tinytl/methods/prune_width.h"
 
 namespace tinytl::cli {
 namespace {
@@ -30,8 +31,8 @@ PaperBill paper_bill_of(const MethodArguments& args, int64_t classes) {
   NetworkOptions options = reference_options(args, classes);
   options.norm = NetworkNorm::kGroup;
   options.values = false;
-  const PaperForm form =
-      form_of(args, keep_classifier(reference_network(args.network, options), args.head));
+  const Graph network = prune_width(reference_network(args.network, options), args.width);
+  const PaperForm form = form_of(args, keep_classifier(network, args.head));
   return paper_bill(form.graph, form.scheme, args.batch_size);
 }
 

@@ -66,12 +66,12 @@ std::string recipe_of(const LoopArguments& loop, const MethodArguments& method,
       "--weight-decay {} --momentum {} "
       "--nesterov {} --accumulate {} --schedule {} --warmup-epochs {} --crop-area {} --flip {} "
       "--jitter {} --no-augment {} --hold-out {} --memory-budget {} --arena-budget {} --xnnpack {} "
-      "--frozen-weights {} --save-activations {}",
+      "--frozen-weights {} --save-activations {} --width {}",
       method.optimizer, loop.keep, method.loss, method.label_smoothing, method.dropout,
       method.clip_norm, method.weight_decay, method.momentum, method.nesterov, method.accumulate,
       loop.schedule, loop.warmup_epochs, image.crop_area_min, image.flip, image.jitter,
       image.no_augment, hold_out, method.memory_budget, method.arena_budget, method.xnnpack,
-      method.frozen_weights, method.save_activations);
+      method.frozen_weights, method.save_activations, method.width);
 }
 
 void add_network_options(CLI::App& app, MethodArguments& args) {
@@ -140,6 +140,11 @@ void add_method_options(CLI::App& app, MethodArguments& args) {
   app.add_option("--resolution", args.resolution,
                  "Height and width of the network's input, in place of its own")
       ->check(CLI::Range(8, 4096));
+  app.add_option("--width", args.width,
+                 "Part of the expanded channels that each inverted residual block keeps, those of "
+                 "most weight: less memory and time, and a network that is changed")
+      ->check(between(0.01, 1.0))
+      ->capture_default_str();
   app.add_option("--norm", args.norm,
                  "What the network's batch norms become: folded (part of the layers, saves "
                  "nothing), group (true group norms, which keep their inputs) or batch (kept, with "

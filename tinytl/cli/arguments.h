@@ -33,6 +33,7 @@ struct MethodArguments {
   std::string save_activations = "float";
   LiteOptions lite;
   int64_t resolution = 0;  // 0: that of the model file
+  double width = 1;        // part of the expanded channels (prune_width)
   std::string norm = "folded";
   std::string head;
   bool new_head = false;

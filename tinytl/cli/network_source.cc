@@ -7,6 +7,7 @@
 #include "tinytl/cli/console.h"
 #include "tinytl/cli/load_network.h"
 #include "tinytl/methods/find_classifier.h"
+#include "tinytl/methods/prune_width.h"
 
 namespace tinytl::cli {
 namespace {
@@ -53,6 +54,7 @@ void NetworkSource::import(int64_t micro_batch) {
                      " inputs; training needs a network with one");
   }
   if (without_values_.empty()) fingerprint_ = tinytl::fingerprint(network);
+  if (args_.width < 1) network = prune_width(network, args_.width);
   description_ = describe(network);
   fitted_ = classes_ > 0
                 ? fit_classifier(network, classes_, {args_.head, args_.new_head, args_.seed})

@@ -20,6 +20,7 @@ Json plan_report(const MethodArguments& args, const Setup& setup) {
           {"micro_batch_size", setup.session->micro_batch_size()},
           {"classes", setup.session->classes()},
           {"optimizer", args.optimizer},
+          {"width", args.width},
           {"frozen_weights", args.frozen_weights},
           {"save_activations", args.save_activations},
           {"seed", args.seed},

@@ -230,6 +230,7 @@ int train(const Arguments& args) {
                   .lite = lite_of(args.method),
                   .resolution = args.method.resolution,
                   .norm = args.method.norm,
+                  .width = args.method.width,
                   .classes = has_classes ? data.train->classes() : std::vector<std::string>{},
                   .head = args.method.head,
                   .new_head = args.method.new_head,

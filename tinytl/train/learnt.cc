@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tinytl/methods/frozen_weights.h"
+#include "tinytl/methods/prune_width.h"
 
 namespace tinytl {
 namespace {
@@ -12,7 +13,7 @@ namespace {
 // The option of tinytl-train that sets a field.
 std::string flag_of(const std::string& field) {
   if (field == "mean" || field == "update" || field == "head" || field == "squash" ||
-      field == "resolution" || field == "norm") {
+      field == "resolution" || field == "norm" || field == "width") {
     return "--" + field;
   }
   if (field == "deviation") return "--std";
@@ -76,6 +77,7 @@ Json to_json(const LearntInfo& info) {
           {"lite", to_json(info.lite)},
           {"resolution", info.resolution},
           {"norm", info.norm},
+          {"width", info.width},
           {"classes", info.classes},
           {"head", info.head},
           {"new_head", info.new_head},
@@ -142,6 +144,7 @@ LearntInfo unpack_info(const TensorFile& file, const std::filesystem::path& path
     info.lite = lite_from(json.at("lite"));
     info.resolution = json.at("resolution");
     info.norm = json.value("norm", info.norm);  // files older than the choice have none
+    info.width = json.value("width", info.width);
     info.classes = json.at("classes").get<std::vector<std::string>>();
     info.head = json.at("head");
     info.new_head = json.at("new_head");
@@ -184,6 +187,7 @@ AdaptedNetwork adapt(Graph network, const std::filesystem::path& learnt) {
     throw InputError(learnt.string() + ": was learnt on another network than " + network.source +
                      "; give the model file that was trained");
   }
+  network = prune_width(network, info.width);
   result.network = info.classes.empty()
                        ? keep_classifier(network, info.head)
                        : fit_classifier(network, static_cast<int64_t>(info.classes.size()),

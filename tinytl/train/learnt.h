@@ -15,6 +15,7 @@ struct LearntInfo {
   LiteOptions lite = {};             // of an update with lite residuals
   int64_t resolution = 0;            // of the network's input; 0: the model file's
   std::string norm = "folded";       // what the batch norms of the model file became: --norm
+  double width = 1;                  // of its expanded channels (prune_width)
   std::vector<std::string> classes;  // empty: the loss needs none
   std::string head;                  // --head, where it was given
   bool new_head = false;             // the classifier is not the network's own
