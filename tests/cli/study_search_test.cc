@@ -84,8 +84,9 @@ TEST_F(StudySearch, ChoosesTheMostAccurateThatFits) {
   const Output output = run(command({"--", "--squash"}));
   ASSERT_EQ(output.exit_code, 0) << output;
   // 2 resolutions x (last, bias, lite+bias with and without 8 bits, and full) = 14 candidates, of
-  // which full drops out; 12, 6 and 3 train.
-  EXPECT_EQ(runs("tinytl-train"), 12u + 6 + 3);
+  // which full drops out; 12 train, the better 6 and the best of last, and the better half of
+  // those.
+  EXPECT_EQ(runs("tinytl-train"), 12u + 7 + 4);
   EXPECT_THAT(output.out, AllOf(HasSubstr("14 candidates"), HasSubstr("full, 128 px: 11,522,000"),
                                 HasSubstr("lite+bias, 128 px needs 200.0 kB")));
   const std::string last = output.out.substr(output.out.rfind('\n', output.out.size() - 2) + 1);
@@ -96,7 +97,20 @@ TEST_F(StudySearch, ChoosesTheMostAccurateThatFits) {
   EXPECT_THAT(text_of("runs.txt"), HasSubstr("--hold-out 0.2"));
   const std::string page = text_of("out/search.html");
   EXPECT_EQ(xml_defect(page.substr(page.find('\n'))), "");
-  EXPECT_THAT(page, Not(HasSubstr("src=")));
+  EXPECT_THAT(page, AllOf(Not(HasSubstr("src=")), HasSubstr("budget 300.0 kB")));
+}
+
+// Two epochs tell little of how far a method comes: none is out before it had five.
+TEST_F(StudySearch, TheBestOfEachMethodComesIntoTheSecondRung) {
+  ASSERT_EQ(run(command()).exit_code, 0);
+  std::istringstream lines(text_of("runs.txt"));
+  std::string again;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find("--epochs 5") != std::string::npos) again += line + "\n";
+  }
+  for (const char* method : {"--update last ", "--update bias ", "--update lite+bias "}) {
+    EXPECT_THAT(again, HasSubstr(method));
+  }
 }
 
 TEST_F(StudySearch, FinishedRunsAreNotRunAgain) {
@@ -104,7 +118,7 @@ TEST_F(StudySearch, FinishedRunsAreNotRunAgain) {
   ASSERT_EQ(first.exit_code, 0) << first;
   const Output again = run(command());
   EXPECT_EQ(again.exit_code, 0);
-  EXPECT_EQ(runs("tinytl-train"), 21u);
+  EXPECT_EQ(runs("tinytl-train"), 23u);
   EXPECT_EQ(first.out.substr(first.out.rfind("held-out")),
             again.out.substr(again.out.rfind("held-out")));
 }

@@ -9,8 +9,8 @@ namespace tinytl::cli {
 
 // Accuracy against training memory, a panel a data set: colour by method, mark by model, hollow
 // where it is a variant, bars from the lowest to the highest seed, the Pareto front as steps with
-// its points named.
-std::string front_figure(const Study& study);
+// its points named; a line at the budget, if there is one.
+std::string front_figure(const Study& study, size_t budget_bytes = 0);
 // The same as a file for paper and slides: with a heading and style, light.
 std::string front_file(const Study& study);
 

@@ -48,7 +48,8 @@ std::string story_of(const StudyGroup& g) {
 
 class FrontFigure {
  public:
-  explicit FrontFigure(const Study& study) : study_(study) {}
+  explicit FrontFigure(const Study& study, size_t budget_bytes = 0)
+      : study_(study), budget_(double(budget_bytes) / 1e6) {}
 
   std::string figure() { return svg_.figure(draw(0), kLabel); }
 
@@ -107,6 +108,7 @@ class FrontFigure {
     set_scales();
     svg_.text(box.left, box.top + 14, "name", data);
     axes();
+    if (budget_ > 0) budget_line();
     front_ = pareto_front(groups_);
     const std::vector<Area> steps = front_line();
     std::vector<Area> taken;
@@ -124,6 +126,7 @@ class FrontFigure {
       low = std::min(low, g->low);
       high = std::max(high, g->high);
     }
+    most = std::max(most, 1e6 * budget_);
     const double room = std::max(0.015, 0.12 * (high - low));
     x_ = log_scale(least / 1.22e6, most * 1.3 / 1e6, area_.left, area_.right);
     y_ = linear_scale(100 * std::max(0.0, low - room), 100 * std::min(1.0, high + room),
@@ -143,6 +146,13 @@ class FrontFigure {
     }
     svg_.text((area_.left + area_.right) / 2, area_.bottom + 36, "muted middle",
               "training memory, MB");
+  }
+
+  void budget_line() {
+    const double at = x_(budget_);
+    svg_.line("budget", at, area_.top - 6, at, area_.bottom);
+    svg_.text(at, area_.top - 12, "muted middle",
+              "budget " + bytes_text(size_t(1e6 * budget_ + 0.5)));
   }
 
   double x(const StudyGroup& g) const { return x_(double(g.memory()) / 1e6); }
@@ -230,6 +240,7 @@ class FrontFigure {
   }
 
   const Study& study_;
+  const double budget_;  // MB; 0: none
   Svg svg_;
   std::vector<const StudyGroup*> groups_;
   std::vector<size_t> front_;
@@ -239,7 +250,9 @@ class FrontFigure {
 
 }  // namespace
 
-std::string front_figure(const Study& study) { return FrontFigure(study).figure(); }
+std::string front_figure(const Study& study, size_t budget_bytes) {
+  return FrontFigure(study, budget_bytes).figure();
+}
 
 std::string front_file(const Study& study) { return FrontFigure(study).file(); }
 

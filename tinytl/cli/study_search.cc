@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "tinytl/cli/child_process.h"
 #include "tinytl/cli/console.h"
@@ -13,7 +14,7 @@ namespace tinytl::cli {
 namespace {
 
 constexpr double kHoldOut = 0.2;  // part of the training set
-constexpr size_t kFewest = 3;     // in a rung: one epoch tells too little to choose by
+constexpr size_t kFewest = 3;     // in a rung: few epochs tell too little to choose by
 
 void append(Words& words, const Words& more) {
   words.insert(words.end(), more.begin(), more.end());
@@ -60,6 +61,18 @@ bool run_rung(const StudyArguments& args, const SearchArguments& search, size_t 
   std::ranges::stable_sort(done, [](const auto* a, const auto* b) { return is_better(*a, *b); });
   left = std::move(done);
   return true;
+}
+
+// Those that come into the next rung, of those in order of success.
+std::vector<Candidate*> better_of(const std::vector<Candidate*>& sorted, bool each_method) {
+  const size_t half = std::max(kFewest, (sorted.size() + 1) / 2);
+  std::set<std::string> methods;
+  std::vector<Candidate*> better;
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    const bool is_first_of_method = methods.insert(sorted[i]->run.row.method).second;
+    if (i < half || (each_method && is_first_of_method)) better.push_back(sorted[i]);
+  }
+  return better;
 }
 
 void print_dropped(const std::vector<Candidate>& candidates, size_t budget) {
@@ -154,7 +167,7 @@ SearchResult search(const StudyArguments& args, const SearchArguments& search) {
     if (c.dropped.empty()) left.push_back(&c);
   }
   for (size_t rung = 0; rung < std::size(kRungEpochs) && !left.empty(); ++rung) {
-    if (rung > 0) left.resize(std::min(left.size(), std::max(kFewest, (left.size() + 1) / 2)));
+    if (rung > 0) left = better_of(left, /*each_method=*/rung == 1);
     if (was_interrupted() || !run_rung(args, search, kRungEpochs[rung], left, table)) {
       result.interrupted = true;
       return result;

@@ -30,9 +30,10 @@ struct SearchResult {
   bool interrupted = false;
 };
 
-// Epochs of each rung of the search: the better half of the candidates, and at least three, come
-// into the next.
-inline constexpr size_t kRungEpochs[] = {1, 3, 9};
+// Epochs of each rung of the search, each a schedule that ends there: the better half of the
+// candidates, and at least three, come into the next. Out of the first one so does the best of each
+// method: what learns fast is ahead there, and need not be where it ends.
+inline constexpr size_t kRungEpochs[] = {2, 5, 12};
 
 // Successive halving (Jamieson and Talwalkar, AISTATS 2016) with the planner as oracle. Candidates
 // are models x resolutions x widths x methods, each with and without 8-bit frozen weights where

@@ -62,7 +62,8 @@ std::string figure(const SearchResult& result) {
     if (!c.held_out.empty()) rows.push_back(c.last);
   }
   for (StudyRow& row : rows) row.options.clear();  // the names tell them apart
-  return "<div class=\"figure\">\n" + front_figure(study_of(rows)) + "</div>\n";
+  return "<div class=\"figure\">\n" + front_figure(study_of(rows), result.budget_bytes) +
+         "</div>\n";
 }
 
 }  // namespace
@@ -87,8 +88,8 @@ std::string search_html(const SearchResult& result, const std::vector<std::strin
       figure(result);
   body +=
       "<h2>The rungs</h2>\n<p class=\"caption\">Successive halving: the better half of each rung, "
-      "and at least three, "
-      "come into the next, and start anew with more epochs. Held-out top-1.</p>\n" +
+      "and at least three, come into the next, and start anew with more epochs; out of the first "
+      "one also the best of each method. Held-out top-1.</p>\n" +
       table(result);
   return study_page("What to adapt", body, commands);
 }

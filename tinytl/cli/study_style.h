@@ -21,6 +21,7 @@ inline constexpr const char* kStudyStyle = R"(<style>
 .study .turn{stroke:#9aa1a9;stroke-width:1;stroke-dasharray:2 3;fill:none}
 .study .thread{stroke:#b6bec7;stroke-width:.8;fill:none}
 .study .front{stroke:#57606a;stroke-width:1.5;stroke-linejoin:round;fill:none}
+.study .budget{stroke:#b3261e;stroke-width:1.3;stroke-dasharray:6 4;fill:none}
 .study .mark{stroke:#fff;stroke-width:1.2}
 .study .bar{stroke-width:1.6;fill:none}
 .study .neutral{fill:#57606a;stroke:#fff}
@@ -100,6 +101,7 @@ white-space:pre-wrap;overflow-wrap:anywhere}
 .study .axis,.study .turn{stroke:#59636e}
 .study .thread{stroke:#59636e}
 .study .front{stroke:#9198a1}
+.study .budget{stroke:#f2857c}
 .study .neutral{fill:#9198a1}
 .study .m0{fill:#7d8590;stroke:#7d8590}
 .study .m1{fill:#58aee6;stroke:#58aee6}
