@@ -75,6 +75,15 @@ std::vector<Candidate*> better_of(const std::vector<Candidate*>& sorted, bool ea
   return better;
 }
 
+// The planner's words without the advice, which is for those who plan one run.
+std::string shortest(const std::string& dropped) {
+  const std::string before = "can be planned in is ";
+  const size_t at = dropped.find(before);
+  if (at == std::string::npos) return dropped;
+  const size_t from = at + before.size();
+  return "the smallest plan has " + dropped.substr(from, dropped.find(';', from) - from);
+}
+
 void print_dropped(const std::vector<Candidate>& candidates, size_t budget) {
   for (const Candidate& c : candidates) {
     if (c.dropped.empty()) continue;
@@ -83,7 +92,7 @@ void print_dropped(const std::vector<Candidate>& candidates, size_t budget) {
                                                 count_text(int64_t(c.planned_bytes)),
                                                 bytes_text(c.planned_bytes - budget))
                                   : "";
-    print_line("out", fmt::format("{}: {}{}", name_of(c), bytes, c.dropped));
+    print_line("out", fmt::format("{}: {}{}", name_of(c), bytes, shortest(c.dropped)));
   }
 }
 
