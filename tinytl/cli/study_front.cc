@@ -110,7 +110,8 @@ class FrontFigure {
     axes();
     if (budget_ > 0) budget_line();
     front_ = pareto_front(groups_);
-    const std::vector<Area> steps = front_line();
+    std::vector<Area> steps = front_line();
+    if (budget_ > 0) steps.push_back({x_(budget_) - 2, area_.top, x_(budget_) + 2, area_.bottom});
     std::vector<Area> taken;
     for (size_t i = groups_.size(); i-- > 0;) mark(*groups_[i], taken);
     labels(std::move(taken), steps);
@@ -163,9 +164,10 @@ class FrontFigure {
     std::vector<Area> pieces;
     std::string d;
     double before = area_.bottom;
+    const double last = budget_ > 0 ? x_(budget_) : area_.right;
     for (size_t i = 0; i < front_.size(); ++i) {
       const StudyGroup& g = *groups_[front_[i]];
-      const double next = i + 1 < front_.size() ? x(*groups_[front_[i + 1]]) : area_.right;
+      const double next = i + 1 < front_.size() ? x(*groups_[front_[i + 1]]) : last;
       d += i == 0 ? fmt::format("M{} {}", pixels(x(g)), pixels(y(g.mean)))
                   : fmt::format("V{}", pixels(y(g.mean)));
       d += fmt::format("H{}", pixels(next));
