@@ -97,6 +97,30 @@ void print_lite_modules(const std::vector<LiteModule>& modules, bool one_by_one)
   }
 }
 
+// What the other norms of a network would cost; nothing where the file has none to choose.
+void print_norm_choices(const MethodArguments& args, int64_t classes) {
+  struct Choice {
+    const char *norm, *saves, *words;
+  };
+  constexpr Choice kChoices[] = {{"folded", "float", "folded"},
+                                 {"group", "float", "group"},
+                                 {"group", "int8", "group with inputs saved in 8 bits"},
+                                 {"batch", "float", "batch"}};
+  std::string text;
+  for (const Choice& choice : kChoices) {
+    MethodArguments other = args;
+    other.norm = choice.norm;
+    other.save_activations = choice.saves;
+    try {
+      const size_t bytes = prepare(other, classes).session->memory().training_memory();
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", choice.words, bytes_text(bytes));
+    } catch (const CLI::ValidationError&) {  // not with this update
+    } catch (const InputError&) {            // not in this file, or not within the budget
+    }
+  }
+  print_line("norms", text);
+}
+
 int plan(const MethodArguments& args, int64_t classes, const Views& views) {
   check_places(args.model,
                {{"--report", views.report}, {"--svg", views.svg}, {"--html", views.html}});
@@ -111,6 +135,7 @@ int plan(const MethodArguments& args, int64_t classes, const Views& views) {
   print_line("trains", count_text(setup.session->memory().trainable_scalars) + " numbers");
   print_levers(setup);
   print_memory(setup.session->memory(), setup.session->step_program());
+  if (args.norm != "folded") print_norm_choices(args, classes);
   if (bill.has_value()) print_paper_bill(*bill, args.batch_size);
   const MemoryReport& memory = setup.session->memory();
   print_line(
