@@ -14,7 +14,7 @@ namespace {
 struct DefaultRates {
   double new_head, bias, lite, full;
 };
-constexpr DefaultRates kAdamRates{3e-3, 1e-3, 3e-3, 3e-4};
+constexpr DefaultRates kAdamRates{3e-3, 1e-3, 3e-3, 1e-4};
 const std::map<std::string, DefaultRates> kDefaultRates = {{"adam", kAdamRates},
                                                            {"adamw", kAdamRates},
                                                            {"adam8bit", kAdamRates},
