@@ -1,6 +1,8 @@
 // Convolutions, poolings, matrix products, arithmetic and reductions as ONNX.
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "engine/onnx/export_rules.h"
 #include "engine/ops/op_table.h"
@@ -49,6 +51,16 @@ void pool(Exporter& e) {
     set_attribute(proto, "count_include_pad", node.attributes.integer("count_include_pad"));
 }
 
+// The scale by which a reader gets `to` pixels from `from`: rounded up where its product would fall
+// short of a whole number.
+float scale_of(int64_t from, int64_t to) {
+  float scale = static_cast<float>(static_cast<double>(to) / static_cast<double>(from));
+  while (static_cast<double>(scale) * static_cast<double>(from) < static_cast<double>(to)) {
+    scale = std::nextafter(scale, std::numeric_limits<float>::infinity());
+  }
+  return scale;
+}
+
 void resize(Exporter& e) {
   const Node& node = e.node();
   const int64_t mode = node.attributes.integer("mode");
@@ -61,9 +73,8 @@ void resize(Exporter& e) {
   scales.set_name(e.unique(y + ".scales"));
   scales.set_data_type(onnx::TensorProto::FLOAT);
   scales.add_dims(4);
-  for (const double s :
-       {1.0, 1.0, double(size[0]) / double(from[1]), double(size[1]) / double(from[2])}) {
-    scales.add_float_data(static_cast<float>(s));
+  for (const float s : {1.0f, 1.0f, scale_of(from[1], size[0]), scale_of(from[2], size[1])}) {
+    scales.add_float_data(s);
   }
   onnx::NodeProto& proto = e.add("Resize", {x, "", scales.name()}, y);
   set_attribute(proto, "mode", mode == 0 ? "nearest" : "linear");
