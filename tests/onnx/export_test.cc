@@ -70,6 +70,25 @@ TEST(Export, RoundTripKeepsNumbersNamesAndRoles) {
   EXPECT_LT(relative_error(run_nhwc(again, {x}).at(0), run_nhwc(graph, {x}).at(0)), 1e-6);
 }
 
+// Sizes whose ratio, as a float, falls short of the whole number: 3 pixels to 7.
+TEST(Export, ResizedSizesAreReadBackAsTheyWere) {
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "m.onnx";
+  for (int64_t from = 1; from <= 8; ++from) {
+    for (int64_t to = 1; to <= 24; ++to) {
+      Graph graph;
+      const ValueId x = graph.add_input("x", {DType::kF32, {1, from, from, 3}}, true);
+      graph.outputs = {
+          emit(graph, kResize, "resize", {x}, {{"size", Shape{to, to}}, {"mode", int64_t{1}}})};
+      export_onnx(graph, file);
+      const Graph again = import_onnx(file, {.batch = 1});
+      const auto resize = std::ranges::find(again.nodes(), &kResize, &Node::op);
+      ASSERT_NE(resize, again.nodes().end()) << from << " to " << to;
+      EXPECT_EQ(again.value(resize->output()).type.shape, (Shape{1, to, to, 3}));
+    }
+  }
+}
+
 TEST(Export, GroupNormsComputeTheSameAgain) {
   ModelBuilder m;
   m.input("x", {-1, 2, 5, 5}).weights("w", {12, 2, 3, 3});
