@@ -16,8 +16,8 @@
 
 #include <cmath>
 
+#include "engine/ops/norm.h"
 #include "engine/ops/op_helpers.h"
-#include "engine/ops/op_table.h"
 
 namespace tinytl {
 namespace {
@@ -87,19 +87,7 @@ void forward(const Node& node, const KernelArgs& t) {
   }
 }
 
-void vjp(GradBuilder& grad) {
-  const Node& node = grad.node();
-  const ValueId x = node.input(kX), scale = node.input(kScale);
-  if (grad.wants(kBias)) {
-    grad.set(kBias, grad.emit(kSumTo, {grad.dy()}, {{"shape", grad.input_type(kBias).shape}}));
-  }
-  if (grad.wants(kScale)) {
-    grad.set(kScale, grad.emit(kBatchNormGradScale, {grad.dy(), x}, node.attributes));
-  }
-  if (grad.wants(kX)) {
-    grad.set(kX, grad.emit(kBatchNormGradInput, {grad.dy(), x, scale}, node.attributes));
-  }
-}
+void vjp(GradBuilder& grad) { norm_vjp(grad, kBatchNormGradInput, kBatchNormGradScale); }
 
 void inference(const Node& node, const KernelArgs& t) {
   const int64_t channels = columns_of(t.type(kX));

@@ -12,8 +12,8 @@
 
 #include <algorithm>
 
+#include "engine/ops/norm.h"
 #include "engine/ops/op_helpers.h"
-#include "engine/ops/op_table.h"
 
 namespace tinytl {
 namespace {
@@ -68,19 +68,7 @@ void forward(const Node& node, const KernelArgs& t) {
                          nullptr, t.out_f32());
 }
 
-void vjp(GradBuilder& grad) {
-  const Node& node = grad.node();
-  const ValueId x = node.input(kX), scale = node.input(kScale);
-  if (grad.wants(kBias)) {
-    grad.set(kBias, grad.emit(kSumTo, {grad.dy()}, {{"shape", grad.input_type(kBias).shape}}));
-  }
-  if (grad.wants(kScale)) {
-    grad.set(kScale, grad.emit(kGroupNormGradScale, {grad.dy(), x}, node.attributes));
-  }
-  if (grad.wants(kX)) {
-    grad.set(kX, grad.emit(kGroupNormGradInput, {grad.dy(), x, scale}, node.attributes));
-  }
-}
+void vjp(GradBuilder& grad) { norm_vjp(grad, kGroupNormGradInput, kGroupNormGradScale); }
 
 }  // namespace group_norm
 

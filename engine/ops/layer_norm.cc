@@ -9,8 +9,8 @@
 // dx and dscale save x and recompute mean and r from it: nothing is saved beside x, and with a
 // frozen scale no gradient of it is computed. dbias saves nothing.
 
+#include "engine/ops/norm.h"
 #include "engine/ops/op_helpers.h"
-#include "engine/ops/op_table.h"
 
 namespace tinytl {
 namespace {
@@ -43,19 +43,7 @@ void forward(const Node& node, const KernelArgs& t) {
                          node.attributes.number("epsilon"), t.out_f32() + first);
 }
 
-void vjp(GradBuilder& grad) {
-  const Node& node = grad.node();
-  const ValueId x = node.input(kX), scale = node.input(kScale);
-  if (grad.wants(kBias)) {
-    grad.set(kBias, grad.emit(kSumTo, {grad.dy()}, {{"shape", grad.input_type(kBias).shape}}));
-  }
-  if (grad.wants(kScale)) {
-    grad.set(kScale, grad.emit(kLayerNormGradScale, {grad.dy(), x}, node.attributes));
-  }
-  if (grad.wants(kX)) {
-    grad.set(kX, grad.emit(kLayerNormGradInput, {grad.dy(), x, scale}, node.attributes));
-  }
-}
+void vjp(GradBuilder& grad) { norm_vjp(grad, kLayerNormGradInput, kLayerNormGradScale); }
 
 }  // namespace layer_norm
 
