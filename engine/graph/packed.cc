@@ -94,6 +94,11 @@ std::shared_ptr<Tensor> cluster_weights(const Tensor& weights) {
   return packed;
 }
 
+std::shared_ptr<Tensor> pack_weights(const Tensor& weights, DType dtype) {
+  TT_ASSERT(is_packed(dtype));
+  return dtype == DType::kQ8 ? quantize_weights(weights) : cluster_weights(weights);
+}
+
 void unpack(const Tensor& packed, std::span<float> values) {
   const TensorType& type = packed.type();
   TT_ASSERT(is_packed(type.dtype) && static_cast<int64_t>(values.size()) == type.elements());

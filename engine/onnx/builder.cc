@@ -160,6 +160,7 @@ ValueId Builder::parameter(const Operand& operand, Role role, const Arrangement&
                           to_string(from) + to_string(order) + to_string(to);
   const auto made = made_.find(key);
   if (made != made_.end()) return made->second;
+  if (role == Role::kWeight) pack_weights();
   const Literal& literal = *operand.literal;
   require(literal.type == ElementType::kF32, "constant \"" + operand.tensor + "\" must be float");
   auto tensor = std::make_shared<Tensor>(TensorType{DType::kF32, to});
@@ -169,11 +170,34 @@ ValueId Builder::parameter(const Operand& operand, Role role, const Arrangement&
     Transposer transposer(from, order, tensor->f32());
     literal.for_each_piece([&](std::span<const float> piece) { transposer.write(piece); });
   }
+  const bool is_packed_later = packed.names.contains(name);
   const ValueId id = graph.add_persistent(std::move(name), role, std::move(tensor));
+  if (is_packed_later) to_pack_.push_back(id);
   made_[key] = id;
   const auto uses = uses_.find(operand.tensor);
   if (uses != uses_.end() && uses->second > 1) shared_.insert(id);
   return id;
+}
+
+std::span<float> Builder::numbers_of(ValueId parameter) {
+  Value& value = graph.value(parameter);
+  if (is_packed(value.type.dtype)) {
+    auto floats = std::make_shared<Tensor>(TensorType{DType::kF32, value.type.shape});
+    unpack(*value.data, floats->f32());
+    value.type = floats->type();
+    value.data = std::move(floats);
+    to_pack_.push_back(parameter);
+  }
+  return value.data->f32();
+}
+
+void Builder::pack_weights() {
+  for (const ValueId id : to_pack_) {
+    Value& value = graph.value(id);
+    value.data = tinytl::pack_weights(*value.data, packed.as);
+    value.type = value.data->type();
+  }
+  to_pack_.clear();
 }
 
 ValueId Builder::new_parameter(std::string name, Role role, Shape shape,

@@ -59,6 +59,7 @@ class Builder {
   Batch batch;
   Resolution resolution;
   std::set<std::string> without_values;  // ImportOptions
+  PackedParameters packed;               // ImportOptions
   Norms norms = Norms::kFolded;          // ImportOptions
   int64_t norms_made = 0;                // for BatchNormalization nodes, where they are not folded
   std::set<ValueId> standardized;        // weights
@@ -101,6 +102,11 @@ class Builder {
   ValueId parameter(const Operand& operand, Role role, const Arrangement& arrangement,
                     const std::string& suffix);
   ValueId new_parameter(std::string name, Role role, Shape shape, std::span<const float> values);
+  // The numbers of a parameter, for a rule that changes them.
+  std::span<float> numbers_of(ValueId parameter);
+  // Packs what was read since the last call. A rule changes the weights of the layer before it, so
+  // this waits for the weights of the next one.
+  void pack_weights();
   const std::string& node_name() const { return node_name_; }
   // Whether another node of the file may use the same parameter.
   bool is_shared(ValueId parameter) const { return shared_.contains(parameter); }
@@ -115,6 +121,7 @@ class Builder {
   std::map<std::string, ValueId> made_;  // transposes and parameters that exist already
   std::set<std::string> names_;          // of parameters
   std::set<ValueId> shared_;
+  std::vector<ValueId> to_pack_;
 };
 
 }  // namespace tinytl::internal

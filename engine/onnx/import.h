@@ -3,10 +3,13 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "engine/graph/graph.h"
+#include "engine/graph/packed.h"
 
 namespace tinytl {
 
@@ -22,6 +25,9 @@ enum class Norms : uint8_t {
   kBatch,
 };
 
+// "folded", "group", "batch".
+std::optional<Norms> parse_norms(std::string_view name);
+
 struct ImportOptions {
   // Dimension 0 of the network's inputs. 0: what the file says, and 1 where it leaves it open.
   int64_t batch = 1;
@@ -34,6 +40,7 @@ struct ImportOptions {
   // Parameters, by their name in the graph, whose values are not read: they stay zero and take no
   // memory until something writes them. For those that will be replaced.
   std::set<std::string> without_values = {};
+  PackedParameters packed = {};
   // Run libonnx's own checker (opset 17 and older) even where the import succeeds. Off because its
   // tables of operators take 4.3 MB that the process never gives back; it always runs where the
   // import fails, for what it can say of the reason.
@@ -50,7 +57,8 @@ struct ImportOptions {
 // network is imported as its dequantized float network.
 //
 // Needs about the bytes of the parameters plus one tensor: each tensor of the file is freed as soon
-// as it is converted.
+// as it is converted, and of those that are packed (ImportOptions) no more than two are floats at a
+// time.
 //
 // Throws InputError: one line that names the file and every node that is not supported.
 Graph import_onnx(const std::filesystem::path& file, const ImportOptions& options = {});

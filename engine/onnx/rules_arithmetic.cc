@@ -211,7 +211,7 @@ bool fold_affine(Builder& builder, const Operand& operand, int64_t channel, cons
   if (!affine.shift.empty() && affine.shift.size() != channels) return false;
   if (has_bias && builder.is_shared(inputs[2])) return false;
   const auto update = [&](ValueId id, const std::vector<float>& numbers, auto change) {
-    const std::span<float> values = builder.graph.value(id).data->f32();
+    const std::span<float> values = builder.numbers_of(id);
     for (size_t i = 0; i < values.size(); ++i) change(values[i], numbers[i % numbers.size()]);
   };
   if (changes_weight) {

@@ -117,7 +117,7 @@ ValueId plus_c(Builder& builder, const OnnxNode& node, ValueId y, float beta) {
 
 void scale_weights(Builder& builder, ValueId y, float alpha) {
   const ValueId weight = builder.producer(y, kLinear)->input(1);
-  for (float& v : builder.graph.value(weight).data->f32()) v *= alpha;
+  for (float& v : builder.numbers_of(weight)) v *= alpha;
 }
 
 void gemm(Builder& builder, const OnnxNode& node) {

@@ -30,7 +30,7 @@ void standardize_layer(Builder& builder, ValueId value) {
   Value& weight = builder.graph.value(layer->input(1));
   if (!is_parameter(weight.role) || builder.without_values.contains(weight.name)) return;
   if (!builder.standardized.insert(layer->input(1)).second) return;
-  const std::span<float> w = weight.data->f32();
+  const std::span<float> w = builder.numbers_of(layer->input(1));
   const auto channels = static_cast<size_t>(weight.type.shape.back());
   for (size_t c = 0; c < channels; ++c) standardize_channel(w, c, channels);
 }

@@ -63,6 +63,7 @@ class Translator {
   Translator(OnnxFile file, const ImportOptions& options)
       : file_(std::move(file)), options_(options) {
     builder_.without_values = options.without_values;
+    builder_.packed = options.packed;
     builder_.norms = options.norms;
     builder_.graph.source = file_.name;
   }
@@ -72,6 +73,7 @@ class Translator {
     add_inputs();
     fail_if_unsupported();
     for (const auto& node : file_.model.graph().node()) translate_node(node);
+    builder_.pack_weights();
     fail_if_unsupported();
     fail_without_norms();
     add_outputs();

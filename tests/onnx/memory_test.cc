@@ -1,6 +1,7 @@
 // What an import costs in memory: the parameters, and little else.
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <fstream>
 
@@ -43,6 +44,32 @@ TEST(ImportMemory, IsTheParametersAndOneMegabyteOrSo) {
   }
   std::cout << "parameters " << parameters << " bytes, peak growth " << growth << " bytes\n";
   EXPECT_LT(growth, parameters + 4'000'000);
+}
+
+// The floats of MobileNetV2 are 14 MB, its weights in 8 bits 3.5 MB.
+TEST(ImportMemory, PackedWeightsAreNeverAllInMemoryAsFloats) {
+  const auto file = real_model("mobilenet_v2_1.0_imagenet224_fp32.onnx");
+  if (file.empty()) GTEST_SKIP() << "set TINYTL_DATA to run the real models";
+  if (kSanitized) GTEST_SKIP() << "the sanitizer keeps freed memory";
+  std::set<std::string> weights;
+  {
+    const Graph floats = import_onnx(file);
+    for (const Value& value : floats.values()) {
+      if (value.role == Role::kWeight) weights.insert(value.name);
+    }
+  }
+  malloc_trim(0);
+  if (!reset_peak()) GTEST_SKIP() << "this kernel does not reset VmHWM";
+  const size_t before = peak_bytes();
+  const Graph graph = import_onnx(file, {.packed = {weights, DType::kQ8}});
+  const size_t growth = peak_bytes() - before;
+  size_t parameters = 0, largest = 0;
+  for (const Value& value : graph.values()) {
+    if (value.data != nullptr) parameters += value.type.bytes();
+    largest = std::max(largest, static_cast<size_t>(value.type.elements()) * sizeof(float));
+  }
+  std::cout << "parameters " << parameters << " bytes, peak growth " << growth << " bytes\n";
+  EXPECT_LT(growth, parameters + largest + 1'500'000);
 }
 
 }  // namespace

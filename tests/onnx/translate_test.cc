@@ -78,6 +78,48 @@ TEST(Import, BatchNormDoesNotFoldIntoSharedWeights) {
   EXPECT_EQ(count_nodes(g, kMul), 1u);
 }
 
+// conv + batch norm, then a second convolution.
+ModelBuilder two_convolutions() {
+  ModelBuilder m = convolution();
+  with_batch_norm(m, "conv");
+  m.weights("w2", {5, 3, 1, 1});
+  m.node("Conv", {"norm", "w2"}, "second");
+  m.output("second");
+  return m;
+}
+
+TEST(Import, PackedWeightsAreThoseOfTheFloatNetwork) {
+  const ModelBuilder m = two_convolutions();
+  const Graph floats = m.graph();
+  for (const DType dtype : {DType::kQ8, DType::kTable8}) {
+    const Graph packed = m.translate({.packed = {{"w", "w2"}, dtype}}).graph;
+    for (const char* name : {"w", "w2"}) {
+      const Value& value = packed.value(packed.id_of(name));
+      EXPECT_EQ(value.type.dtype, dtype);
+      const auto expected = pack_weights(*floats.value(floats.id_of(name)).data, dtype);
+      EXPECT_TRUE(std::ranges::equal(value.data->bytes(), expected->bytes())) << name;
+    }
+    EXPECT_EQ(packed.value(node_named(packed, "conv").input(2)).type.dtype, DType::kF32);
+  }
+}
+
+TEST(Import, WeightsPackedTooEarlyAreFoldedAllTheSame) {
+  ModelBuilder m = convolution();
+  m.weights("w2", {5, 2, 1, 1});
+  m.node("Conv", {"x", "w2"}, "second");  // "w" is packed when this reads its own
+  with_batch_norm(m, "conv").output("norm").output("second");
+  const Graph floats = m.graph();
+  const Graph packed = m.translate({.packed = {{"w", "w2"}, DType::kQ8}}).graph;
+  EXPECT_EQ(count_nodes(packed, kMul), 0u);
+  const auto expected = quantize_weights(*floats.value(floats.id_of("w")).data);
+  const Value& value = packed.value(packed.id_of("w"));
+  ASSERT_EQ(value.type.dtype, DType::kQ8);
+  Numbers a(static_cast<size_t>(value.type.elements())), b = a;
+  unpack(*value.data, a);
+  unpack(*expected, b);
+  EXPECT_THAT(a, Pointwise(FloatNear(1e-5f), b));
+}
+
 TEST(Import, GroupNormsStandForBatchNorms) {
   ModelBuilder m = convolution();
   with_batch_norm(m, "conv").output("norm");

@@ -53,10 +53,14 @@ size_t index_of(const std::vector<Region>& regions, const Region& wanted) {
 
 Json to_json(const BudgetChoice& choice, NetworkSource& source) {
   const std::vector<Region> regions = find_regions(source.network(choice.levers.micro_batch));
-  Json json{{"fits", choice.fits},          {"micro_batch", choice.levers.micro_batch},
-            {"pieces", Json::array()},      {"recomputed", Json::array()},
-            {"steps", Json::array()},       {"fingerprint", source.fingerprint()},
-            {"replaced", source.replaced()}};
+  Json json{{"fits", choice.fits},
+            {"micro_batch", choice.levers.micro_batch},
+            {"pieces", Json::array()},
+            {"recomputed", Json::array()},
+            {"steps", Json::array()},
+            {"fingerprint", source.fingerprint()},
+            {"replaced", source.known().replaced},
+            {"packed", source.known().packed}};
   for (const Tiling& t : choice.levers.tilings) {
     json["pieces"].push_back({index_of(regions, t.region), t.pieces});
   }
@@ -89,7 +93,8 @@ Decision decide(const MethodArguments& args, int64_t classes) {
   for (const Json& s : json.at("steps")) decision.steps.push_back({s[0], s[1], s[2], s[3]});
   if (!json.at("fits").get<bool>()) throw_over_budget(args, decision.steps.back());
   decision.fingerprint = json.at("fingerprint");
-  decision.replaced = json.at("replaced").get<std::set<std::string>>();
+  decision.known = {json.at("replaced").get<std::set<std::string>>(),
+                    json.at("packed").get<std::set<std::string>>()};
   decision.micro_batch = json.at("micro_batch");
   decision.pieces = json.at("pieces").get<std::vector<std::pair<size_t, int64_t>>>();
   for (const Json& id : json.at("recomputed")) {

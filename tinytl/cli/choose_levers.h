@@ -1,9 +1,7 @@
 // What a run has to know before its network is loaded to stay.
 #pragma once
 
-#include <set>
-
-#include "tinytl/cli/arguments.h"
+#include "tinytl/cli/load_network.h"
 
 namespace tinytl::cli {
 
@@ -13,7 +11,7 @@ struct Decision {
   std::vector<ValueId> recomputed;
   std::vector<PlannedStep> steps;  // with a budget: what each lever does
   std::string fingerprint;         // of the network as imported
-  std::set<std::string> replaced;  // its parameters that a new classifier takes the place of
+  KnownParameters known;
 };
 
 // Decides in a process of its own (run_apart): planning needs more memory than a small plan has.

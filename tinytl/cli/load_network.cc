@@ -12,21 +12,24 @@ std::string network_name(const MethodArguments& args) {
 }
 
 Graph load_network(const MethodArguments& args, int64_t classes, int64_t batch,
-                   const std::set<std::string>& without_values) {
+                   const KnownParameters& known) {
+  const PackedParameters packed{known.packed, dtype_of(frozen_weights_of(args))};
   if (args.network.empty()) {
     return import_onnx(args.model, {.batch = batch,
                                     .resolution = args.resolution,
-                                    .norms = norms_of(args.norm),
-                                    .without_values = without_values});
+                                    .norms = norms_of(args),
+                                    .without_values = known.replaced,
+                                    .packed = packed});
   }
   NetworkOptions options = reference_options(args, classes);
   options.batch = batch;
+  options.packed = packed;
   return reference_network(args.network, options);
 }
 
 NetworkOptions reference_options(const MethodArguments& args, int64_t classes) {
   NetworkOptions options{.seed = args.seed};
-  const bool folded = norms_of(args.norm) == Norms::kFolded;
+  const bool folded = norms_of(args) == Norms::kFolded;
   options.norm = folded ? NetworkNorm::kFolded : NetworkNorm::kGroup;
   if (args.resolution > 0) options.resolution = args.resolution;
   if (classes > 0) options.classes = classes;

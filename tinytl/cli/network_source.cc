@@ -1,11 +1,11 @@
 #include "tinytl/cli/network_source.h"
 
 #include "autodiff/save_ranges.h"
+#include "engine/graph/packed.h"
 #include "engine/ops/op_table.h"
 #include "engine/ops/passes.h"
 #include "engine/schedule/micro_batch.h"
 #include "tinytl/cli/console.h"
-#include "tinytl/cli/load_network.h"
 #include "tinytl/methods/find_classifier.h"
 #include "tinytl/methods/prune_width.h"
 
@@ -48,30 +48,40 @@ void NetworkSource::import(int64_t micro_batch) {
   if (micro_batch == micro_batch_) return;
   fitted_ = {};  // before there are two
   micro_batch_ = 0;
-  Graph network = load_network(args_, classes_, micro_batch, without_values_);
+  Graph network = load_network(args_, classes_, micro_batch, given_);
   if (network.inputs.size() != 1) {
     throw InputError(network.source + ": has " + std::to_string(network.inputs.size()) +
                      " inputs; training needs a network with one");
   }
-  if (without_values_.empty()) fingerprint_ = tinytl::fingerprint(network);
+  if (given_.empty()) fingerprint_ = tinytl::fingerprint(network);
   if (args_.width < 1) network = prune_width(network, args_.width);
   description_ = describe(network);
   fitted_ = classes_ > 0
                 ? fit_classifier(network, classes_, {args_.head, args_.new_head, args_.seed})
                 : keep_classifier(network, args_.head);
   if (classes_ == 0) leave_output_as_input(fitted_.graph);
-  fitted_ = in_form_for(update_of(args_), std::move(fitted_), lite_of(args_), &lite_modules_);
+  fitted_ = in_form_for(update_of(args_), std::move(fitted_), lite_of(args_), norms_of(args_),
+                        &lite_modules_);
   if (args_.dropout > 0 && fitted_.parameters.empty()) {
     throw InputError(network.source +
                      ": has no classifier for --dropout to stand before; leave it out");
   }
+  std::set<std::string> imported;
+  known_ = {};
   for (const Value& value : network.values()) {
+    if (!is_parameter(value.role)) continue;
     const Value* kept = fitted_.graph.find(value.name);  // a new one may have the old one's name
     const bool is_kept = kept != nullptr && kept->data == value.data;
-    if (is_parameter(value.role) && !is_kept) replaced_.insert(value.name);
+    (is_kept ? imported : known_.replaced).insert(value.name);
   }
   network = {};  // what is packed now is freed tensor by tensor
   freeze(fitted_);
+  const bool keeps_width = args_.width == 1;  // or else it is read as floats to be pruned
+  for (const Value& value : fitted_.graph.values()) {
+    const bool is_packed_now = is_parameter(value.role) && is_packed(value.type.dtype);
+    if (keeps_width && is_packed_now && imported.contains(value.name))
+      known_.packed.insert(value.name);
+  }
   micro_batch_ = micro_batch;
 }
 

@@ -1,9 +1,7 @@
 // The network of a run at any number of samples at once.
 #pragma once
 
-#include <set>
-
-#include "tinytl/cli/arguments.h"
+#include "tinytl/cli/load_network.h"
 #include "tinytl/train/fit_budget.h"
 
 namespace tinytl::cli {
@@ -11,20 +9,18 @@ namespace tinytl::cli {
 // Imports when asked and holds one network at a time: weights are most of the memory of planning.
 class NetworkSource : public StepSource {
  public:
-  // `classes`: of the data set; 0 where the loss needs none. `without_values`: parameters that need
-  // not be read (ImportOptions).
-  NetworkSource(const MethodArguments& args, int64_t classes,
-                std::set<std::string> without_values = {})
-      : args_(args), classes_(classes), without_values_(std::move(without_values)) {}
+  // `classes`: of the data set; 0 where the loss needs none. `given`: what another source of the
+  // same run came to know().
+  NetworkSource(const MethodArguments& args, int64_t classes, KnownParameters given = {})
+      : args_(args), classes_(classes), given_(std::move(given)) {}
 
   const Graph& network(int64_t micro_batch) override;
   StepGraphs build(int64_t micro_batch, std::span<const Tiling> tilings) override;
 
   // Of the network held: what people are told, and what a learnt file must match.
   const std::string& description() const { return description_; }
-  const std::string& fingerprint() const { return fingerprint_; }  // "" without all values
-  // Parameters of the model file that the fitted network does not have.
-  const std::set<std::string>& replaced() const { return replaced_; }
+  const std::string& fingerprint() const { return fingerprint_; }  // "" with parameters given
+  const KnownParameters& known() const { return known_; }
   const FittedClassifier& fitted() const { return fitted_; }
   const std::vector<LiteModule>& lite_modules() const { return lite_modules_; }
 
@@ -45,9 +41,9 @@ class NetworkSource : public StepSource {
   int64_t micro_batch_ = 0;  // of what is held
   FittedClassifier fitted_;
   std::vector<LiteModule> lite_modules_;
-  const std::set<std::string> without_values_;
+  const KnownParameters given_;
+  KnownParameters known_;
   std::string description_, fingerprint_;
-  std::set<std::string> replaced_;
 };
 
 }  // namespace tinytl::cli

@@ -9,7 +9,7 @@ namespace tinytl::cli {
 Setup prepare(const MethodArguments& args, int64_t classes) {
   const Budget budget = budget_of(args);
   Decision decision = decide(args, classes);
-  NetworkSource source(args, classes, decision.replaced);
+  NetworkSource source(args, classes, decision.known);
   const Levers levers = levers_of(decision, source.network(decision.micro_batch));
   const int64_t passes = args.batch_size / levers.micro_batch;
   StepGraphs graphs = source.build(levers.micro_batch, levers.tilings);

@@ -53,19 +53,31 @@ std::string_view name_of(FrozenWeights format) {
   return "?";
 }
 
+DType dtype_of(FrozenWeights format) {
+  switch (format) {
+    case FrozenWeights::kInt8:
+      return DType::kQ8;
+    case FrozenWeights::kKmeans:
+      return DType::kTable8;
+    case FrozenWeights::kFloat:
+      break;
+  }
+  return DType::kF32;
+}
+
 void freeze_weights(Graph& network, const std::vector<ValueId>& trained, FrozenWeights format) {
   if (format == FrozenWeights::kFloat) return;
-  const bool is_int8 = format == FrozenWeights::kInt8;
+  const DType dtype = dtype_of(format);
   std::vector<bool> wanted = packable(network);
   for (const ValueId id : trained) wanted[index(id)] = false;
   for (size_t v = 0; v < wanted.size(); ++v) {
     Value& value = network.value(ValueId{static_cast<uint32_t>(v)});
     if (!wanted[v] || value.role != Role::kWeight || value.type.dtype != DType::kF32) continue;
-    const TensorType type{is_int8 ? DType::kQ8 : DType::kTable8, value.type.shape};
+    const TensorType type{dtype, value.type.shape};
     const auto is_finite = [](float w) { return std::isfinite(w); };
     if (type.bytes() >= value.type.bytes()) continue;
     if (!std::ranges::all_of(value.data->f32(), is_finite)) continue;
-    value.data = is_int8 ? quantize_weights(*value.data) : cluster_weights(*value.data);
+    value.data = pack_weights(*value.data, dtype);
     value.type = type;
   }
 }

@@ -23,6 +23,7 @@ enum class FrozenWeights : uint8_t {
 
 std::optional<FrozenWeights> parse_frozen_weights(std::string_view name);
 std::string_view name_of(FrozenWeights format);
+DType dtype_of(FrozenWeights format);
 
 // Stores every weight of `network` that is not one of `trained` in `format`, one after the other:
 // the f32 bytes of each are freed as soon as it is packed, unless another graph shares them.

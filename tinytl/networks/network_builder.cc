@@ -119,6 +119,11 @@ ValueId NetworkBuilder::weight(const std::string& name, Shape shape, double devi
   if (options_.values) {
     fill_uniform(graph_.value(id).data->f32(), deviation, options_.seed, hash_text(name));
   }
+  if (options_.packed.names.contains(name)) {
+    Value& value = graph_.value(id);
+    value.data = pack_weights(*value.data, options_.packed.as);
+    value.type = value.data->type();
+  }
   return id;
 }
 

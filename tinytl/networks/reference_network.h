@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/graph/graph.h"
+#include "engine/graph/packed.h"
 
 namespace tinytl {
 
@@ -24,6 +25,7 @@ struct NetworkOptions {
   int64_t classes = 1000;
   NetworkNorm norm = NetworkNorm::kFolded;
   uint64_t seed = 0;
+  PackedParameters packed = {};
   bool values = true;  // false: parameters stay zero, and take no memory until they are written
 };
 
