@@ -10,6 +10,8 @@
 #include "engine/graph/packed.h"
 #include "engine/graph/replace_file.h"
 #include "engine/onnx/exporter.h"
+#include "engine/ops/op_table.h"
+#include "engine/ops/passes.h"
 
 namespace tinytl {
 namespace {
@@ -107,10 +109,35 @@ int write_to(int descriptor, Exporter& exporter) {
   return stream.GetErrno() != 0 ? stream.GetErrno() : EIO;
 }
 
+// ONNX has no standardisation: the weights as the network uses them, under their own name.
+Graph with_weights_standardized(const Graph& graph) {
+  Graph result = graph;
+  std::vector<NodeId> others;
+  for (size_t n = 0; n < graph.nodes().size(); ++n) {
+    const Node& node = graph.nodes()[n];
+    if (node.op != &kStandardizeWeight || !is_persistent(graph.value(node.input(0)).role)) {
+      others.push_back(NodeId(n));
+      continue;
+    }
+    const Value& weight = graph.value(node.input(0));
+    auto data = std::make_shared<Tensor>(weight.type);
+    const Operand in{&weight.type, weight.data->bytes().data()};
+    const Operand out{&weight.type, data->bytes().data()};
+    node.op->forward(node, KernelArgs(&tt_portable_kernels, {&in, 1}, {&out, 1}, nullptr));
+    Value& value = result.value(node.output());
+    value.name = weight.name;
+    value.role = weight.role;
+    value.data = std::move(data);
+  }
+  result.keep_nodes(others);
+  return prune(result);
+}
+
 }  // namespace
 
 void export_onnx(const Graph& inference_graph, const std::filesystem::path& file) {
-  Exporter exporter(inference_graph);
+  const Graph graph = with_weights_standardized(inference_graph);
+  Exporter exporter(graph);
   try {
     exporter.export_all();
   } catch (const InputError& error) {

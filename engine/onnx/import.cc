@@ -31,6 +31,13 @@ std::string checker_verdict(const std::filesystem::path& file) {
 
 }  // namespace
 
+std::optional<Norms> parse_norms(std::string_view name) {
+  if (name == "folded") return Norms::kFolded;
+  if (name == "group") return Norms::kGroup;
+  if (name == "batch") return Norms::kBatch;
+  return std::nullopt;
+}
+
 Graph import_onnx(const std::filesystem::path& file, const ImportOptions& options) {
   try {
     return import_network(file, options);

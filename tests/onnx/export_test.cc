@@ -45,6 +45,30 @@ ModelBuilder network() {
   return m;
 }
 
+// ONNX has no standardisation of weights.
+TEST(Export, StandardizedWeightsAreWrittenAsTheNetworkUsesThem) {
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::kF32, {1, 4, 4, 2}});
+  Numbers values(3 * 3 * 2 * 4);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i + 1));
+  const ValueId w = graph.add_persistent("w", Role::kWeight, make_tensor({3, 3, 2, 4}, values));
+  const ValueId s = emit(graph, kStandardizeWeight, "s", {w}, {{"epsilon", 1e-5f}});
+  const ValueId y = emit(graph, kConv2d, "conv", {x, s},
+                         {{"strides", Shape{1, 1}},
+                          {"pads", Shape(4, 1)},
+                          {"dilations", Shape{1, 1}},
+                          {"groups", int64_t{1}}});
+  graph.outputs = {y};
+  const TemporaryFolder folder;
+  export_onnx(graph, folder.path() / "m.onnx");
+  const Graph again = import_onnx(folder.path() / "m.onnx");
+  EXPECT_EQ(count_nodes(again, kStandardizeWeight), 0u);
+  EXPECT_NE(again.find("w"), nullptr);
+  const Numbers input = sample_input(32);
+  EXPECT_THAT(run_nhwc(again, {input}).at(0),
+              testing::Pointwise(testing::FloatNear(1e-5f), run_nhwc(graph, {input}).at(0)));
+}
+
 onnx::ModelProto read(const std::filesystem::path& file) {
   onnx::ModelProto model;
   std::ifstream stream(file, std::ios::binary);

@@ -43,9 +43,9 @@ Inference inference_of(Graph network, int threads, bool xnnpack) {
 
 Adapted load_adapted(const AdaptedArguments& args, const ImageArguments& image) {
   const LearntInfo learnt = args.learnt.empty() ? LearntInfo{} : read_learnt_info(args.learnt);
-  Graph network = import_onnx(
-      args.model,
-      {.batch = args.batch_size, .resolution = learnt.resolution, .norms = norms_of(learnt.norm)});
+  Graph network = import_onnx(args.model, {.batch = args.batch_size,
+                                           .resolution = learnt.resolution,
+                                           .norms = parse_norms(learnt.norm).value()});
   const bool xnnpack = args.xnnpack == "auto";
   if (!args.learnt.empty()) {
     AdaptedNetwork adapted = adapt(std::move(network), args.learnt);

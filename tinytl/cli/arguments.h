@@ -104,7 +104,7 @@ void add_loop_options(CLI::App& app, LoopArguments& args);
 // From words to values. Combinations that contradict each other throw CLI::ValidationError (exit
 // 2).
 Update update_of(const MethodArguments& args);
-Norms norms_of(std::string_view name);
+Norms norms_of(const MethodArguments& args);
 LiteOptions lite_of(const MethodArguments& args);
 FrozenWeights frozen_weights_of(const MethodArguments& args);
 Loss loss_of(const MethodArguments& args);

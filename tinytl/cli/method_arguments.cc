@@ -50,10 +50,7 @@ Update update_of(const MethodArguments& args) {
   return update;
 }
 
-Norms norms_of(std::string_view name) {
-  if (name == "batch") return Norms::kBatch;
-  return name == "group" ? Norms::kGroup : Norms::kFolded;
-}
+Norms norms_of(const MethodArguments& args) { return parse_norms(args.norm).value(); }
 
 LiteOptions lite_of(const MethodArguments& args) {
   if (args.lite.kernel % 2 == 0) usage_error("--lite-kernel must be odd");

@@ -287,8 +287,8 @@ int train(const Arguments& args) {
   if (args.synthetic) return kDone;
   print_line("learnt", options.save.string());
   if (!args.loop.export_file.empty()) {
-    Graph network = import_onnx(args.method.model, {.resolution = args.method.resolution,
-                                                    .norms = norms_of(args.method.norm)});
+    Graph network = import_onnx(
+        args.method.model, {.resolution = args.method.resolution, .norms = norms_of(args.method)});
     export_onnx(adapt(std::move(network), options.save).network.graph, args.loop.export_file);
     print_line("exported", args.loop.export_file);
   }

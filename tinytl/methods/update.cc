@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tinytl/methods/channel_scale.h"
+#include "tinytl/methods/standardize.h"
 
 namespace tinytl {
 namespace {
@@ -58,7 +59,7 @@ std::vector<std::string> update_names() {
 }
 
 FittedClassifier in_form_for(Update update, FittedClassifier network, const LiteOptions& options,
-                             std::vector<LiteModule>* modules) {
+                             Norms norms, std::vector<LiteModule>* modules) {
   std::vector<ValueId> ids;
   if (has_lite_residuals(update)) {
     LiteOptions with_bias = options;
@@ -75,6 +76,15 @@ FittedClassifier in_form_for(Update update, FittedClassifier network, const Lite
   if (update == Update::kNorm) {
     network.graph = insert_channel_scales(network.graph, network.parameters, &ids);
     renumber(network.parameters, ids);
+  }
+  if (norms == Norms::kGroup) {
+    std::vector<ValueId> trained;
+    for (const TrainedParameter& p : make_scheme(network, update).parameters) {
+      trained.push_back(p.parameter);
+    }
+    network.graph = standardize_trained_weights(network.graph, trained, &ids);
+    renumber(network.parameters, ids);
+    renumber(network.lite, ids);
   }
   return network;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "autodiff/update_scheme.h"
+#include "engine/onnx/import.h"
 #include "tinytl/methods/classifier.h"
 #include "tinytl/methods/lite_residual.h"
 
@@ -31,10 +32,12 @@ inline bool has_lite_residuals(Update update) {
 }
 
 // The network in the form that the method trains: with lite residual modules beside its blocks
-// (their parameters become `lite`), or with a scale for every channel behind its layers. It
-// computes the same numbers. Parameters are shared with `network`. Throws what
-// insert_lite_residuals throws. `modules`, where given, is told of them.
+// (their parameters become `lite`), with a scale for every channel behind its layers, or with
+// weights that train behind their standardisation where `norms` are group norms. It computes the
+// same numbers (standardised weights: but for rounding). Parameters are shared with `network`.
+// Throws what insert_lite_residuals throws. `modules`, where given, is told of them.
 FittedClassifier in_form_for(Update update, FittedClassifier network, const LiteOptions& options,
+                             Norms norms = Norms::kFolded,
                              std::vector<LiteModule>* modules = nullptr);
 
 // Which parameters of such a network train. Those of `classifier` do under every method, as group

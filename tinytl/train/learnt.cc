@@ -156,6 +156,10 @@ LearntInfo unpack_info(const TensorFile& file, const std::filesystem::path& path
   } catch (const Json::exception& error) {
     throw InputError(path.string() + ": its metadata is damaged: " + error.what());
   }
+  if (!parse_norms(info.norm).has_value()) {
+    throw InputError(path.string() + ": was learnt with --norm " + info.norm +
+                     ", which this version does not know; a newer one made it");
+  }
   return info;
 }
 
@@ -197,7 +201,8 @@ AdaptedNetwork adapt(Graph network, const std::filesystem::path& learnt) {
     throw InputError(learnt.string() + ": was learnt by --update " + info.update +
                      ", which this version does not know");
   }
-  result.network = in_form_for(*update, std::move(result.network), info.lite);
+  const Norms norms = parse_norms(info.norm).value();  // the network was imported with them
+  result.network = in_form_for(*update, std::move(result.network), info.lite, norms);
   std::vector<ValueId> trained;
   for (const NamedTensor& t : file.tensors) {
     const Value* value = result.network.graph.find(t.name);
