@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "autodiff/save_ranges.h"
 #include "engine/runtime/executor.h"
 #include "tinytl/methods/classifier.h"
 
@@ -42,9 +43,10 @@ std::vector<float> copy_of(std::span<const float> values) { return {values.begin
 
 }  // namespace
 
-BatchGradients compute_gradients(const FixedBatch& batch, Update update,
-                                 const tt_kernels& kernels) {
+BatchGradients compute_gradients(const FixedBatch& batch, Update update, const tt_kernels& kernels,
+                                 int saved_bits) {
   GradientGraph g = differentiate(batch, update);
+  if (saved_bits < 32) save_in_ranges(g.graph, saved_bits);
   for (const ParameterGradient& p : g.gradients) g.graph.outputs.push_back(p.gradient);
   Executor executor(g.graph, {.kernels = &kernels, .arena = nullptr});
   write_batch(executor, batch, g.target);

@@ -24,7 +24,9 @@ struct BatchGradients {
   float loss = 0;
   std::map<std::string, std::vector<float>> gradients;  // by name of the parameter
 };
-BatchGradients compute_gradients(const FixedBatch& batch, Update update, const tt_kernels& kernels);
+// `saved_bits`: of the values kept for the backward pass, 32, 8 or 4 (save_in_ranges).
+BatchGradients compute_gradients(const FixedBatch& batch, Update update, const tt_kernels& kernels,
+                                 int saved_bits = 32);
 
 // The loss before each of `steps` steps at one rate for all groups. The model keeps its parameters.
 std::vector<float> train_losses(const FixedBatch& batch, Update update,
