@@ -6,6 +6,7 @@
 #include "autodiff/choose_saves.h"
 #include "engine/ops/op_table.h"
 #include "engine/ops/passes.h"
+#include "engine/ops/weight_channels.h"
 #include "engine/schedule/fuse_accumulate.h"
 
 namespace tinytl {
@@ -56,10 +57,26 @@ void check_differentiable(const Graph& graph, const std::vector<bool>& wanted) {
   }
 }
 
+using Channels = std::vector<int64_t>;
+
+// By value: the channels of a weight that its readers' gradient rules compute alone. Where another
+// operator reads the weight too, its whole gradient is computed first.
+std::vector<Channels> channels_of_rules(const Graph& graph, const UpdateScheme& scheme) {
+  std::vector<Channels> channels(graph.values().size());
+  for (const TrainedParameter& p : scheme.parameters) channels[index(p.parameter)] = p.channels;
+  for (const Node& node : graph.nodes()) {
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      if (i != 1 || !node.op->slices_weight) channels[index(node.inputs[i])].clear();
+    }
+  }
+  return channels;
+}
+
 // Walks the nodes backwards and asks each for the gradients of the inputs that want one.
 class Sweep {
  public:
-  Sweep(Graph& graph, std::vector<bool> wanted) : graph_(graph), wanted_(std::move(wanted)) {
+  Sweep(Graph& graph, std::vector<bool> wanted, const UpdateScheme& scheme)
+      : graph_(graph), wanted_(std::move(wanted)), channels_(channels_of_rules(graph, scheme)) {
     gradients_.resize(graph.values().size());
   }
 
@@ -70,7 +87,16 @@ class Sweep {
     for (size_t n = graph_.nodes().size(); n-- > 0;) visit(NodeId{static_cast<uint32_t>(n)});
   }
 
-  const Gradients& gradients() const { return gradients_; }
+  // Of what trains of it.
+  ValueId gradient_of(const TrainedParameter& p) {
+    const ValueId gradient = gradients_[index(p.parameter)].value();
+    if (p.channels.empty() || !channels_[index(p.parameter)].empty()) return gradient;
+    const Value& w = graph_.value(p.parameter);
+    return emit(
+        graph_, kGather, w.name, {gradient},
+        {{"axis", static_cast<int64_t>(input_channel_dimension(w.type))}, {"indices", p.channels}},
+        Phase::kBackward);
+  }
 
  private:
   void visit(NodeId id) {
@@ -81,13 +107,15 @@ class Sweep {
       any_dy = any_dy || dy.back().has_value();
     }
     std::vector<bool> wants;
+    std::vector<Channels> channels;
     bool any_wanted = false;
     for (const ValueId input : graph_.node(id).inputs) {
       wants.push_back(wanted_[index(input)]);
+      channels.push_back(channels_[index(input)]);
       any_wanted = any_wanted || wants.back();
     }
     if (!any_dy || !any_wanted) return;
-    GradBuilder builder(graph_, id, wants, dy);
+    GradBuilder builder(graph_, id, wants, dy, channels);
     graph_.node(id).op->vjp(builder);
     for (size_t i = 0; i < wants.size(); ++i) {
       if (!wants[i]) continue;
@@ -106,7 +134,8 @@ class Sweep {
 
   Graph& graph_;
   std::vector<bool> wanted_;
-  Gradients gradients_;  // by value; values the sweep itself adds have none
+  std::vector<Channels> channels_;  // by value
+  Gradients gradients_;             // by value; values the sweep itself adds have none
 };
 
 // Appends the loss; fills in prediction, target and loss.
@@ -161,12 +190,12 @@ GradientGraph differentiate(const Graph& model, const Loss& loss, const UpdateSc
   }
   check_differentiable(graph, wanted);
 
-  Sweep sweep(graph, wanted);
+  Sweep sweep(graph, wanted, scheme);
   sweep.run(result.loss);
   graph.outputs = {result.loss, result.prediction};
   for (const TrainedParameter& p : scheme.parameters) {
-    result.gradients.push_back(
-        {p.parameter, sweep.gradients()[index(p.parameter)].value(), p.group});
+    TT_ASSERT(p.channels.empty() || are_input_channels(graph.value(p.parameter).type, p.channels));
+    result.gradients.push_back({p.parameter, sweep.gradient_of(p), p.group, p.channels});
   }
   const auto computed_first = [&](const ParameterGradient& a, const ParameterGradient& b) {
     return graph.value(a.gradient).producer < graph.value(b.gradient).producer;

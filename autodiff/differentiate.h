@@ -13,8 +13,9 @@ struct Loss {
 
 struct ParameterGradient {
   ValueId parameter;
-  ValueId gradient;  // of the same shape
+  ValueId gradient;  // of the same shape, or of that of `channels`
   Group group = Group::kBackbone;
+  std::vector<int64_t> channels = {};  // as in TrainedParameter
 };
 
 // Forward pass, loss and pruned backward pass. All ids refer to `graph`.
@@ -31,7 +32,9 @@ struct GradientGraph {
 // pass.
 //
 // A softmax at the end of the network is left out when the loss has its own. `prediction` and
-// `loss` become the outputs. Gradients that meet are added as they arrive. O(nodes).
+// `loss` become the outputs. Gradients that meet are added as they arrive. Of a weight of which
+// some channels train, the layers that read it compute that part alone, and keep those channels of
+// what they read. O(nodes).
 //
 // Throws InputError that lists, by name, every node on the way that has no gradient rule; and where
 // the scheme is empty, names a parameter that the output does not depend on, or the output does not

@@ -18,6 +18,9 @@ enum class Group : uint8_t {
 struct TrainedParameter {
   ValueId parameter;
   Group group = Group::kBackbone;
+  // Of a layer's weight: the input channels that train, ascending (engine/ops/weight_channels.h);
+  // all where empty. Of no other parameter.
+  std::vector<int64_t> channels = {};
 };
 
 struct UpdateScheme {

@@ -44,11 +44,18 @@ class Updates {
   }
 
   ValueId add_state(const ParameterGradient& p, const char* kind) {
-    return add_state(p, kind, graph().value(p.parameter).type);
+    return add_state(p, kind, graph().value(p.gradient).type);
   }
 
   ValueId add_state(const ParameterGradient& p, const char* kind, const TensorType& type) {
     return graph().add_state(name_of_parameter(p) + "." + kind, type);
+  }
+
+  // An update of those channels of the parameter that train.
+  void append_update(const OpDef& op, const ParameterGradient& p, std::vector<ValueId> inputs,
+                     Attributes attributes) {
+    if (!p.channels.empty()) attributes.set("channels", p.channels);
+    append(op, p, std::move(inputs), std::move(attributes));
   }
 
   void append(const OpDef& op, const ParameterGradient& p, std::vector<ValueId> inputs,
@@ -86,10 +93,10 @@ class Updates {
     std::vector<ValueId> inputs{p.parameter, p.gradient, rate(p.group), scale};
     if (options_.kind == OptimizerOptions::Kind::kSgd) {
       if (options_.momentum != 0) inputs.push_back(add_state(p, "velocity"));
-      append(kSgdUpdate, p, inputs,
-             {{"momentum", options_.momentum},
-              {"nesterov", int64_t{options_.nesterov}},
-              {"weight_decay", options_.weight_decay}});
+      append_update(kSgdUpdate, p, inputs,
+                    {{"momentum", options_.momentum},
+                     {"nesterov", int64_t{options_.nesterov}},
+                     {"weight_decay", options_.weight_decay}});
       return;
     }
     adam(p, std::move(inputs));
@@ -100,7 +107,7 @@ class Updates {
     const bool has_8_bits = options_.kind == Kind::kAdam8bit || options_.kind == Kind::kAdamW8bit;
     const bool decoupled = options_.kind == Kind::kAdamW || options_.kind == Kind::kAdamW8bit;
     if (has_8_bits) {
-      const TensorType type = graph().value(p.parameter).type;
+      const TensorType type = graph().value(p.gradient).type;
       const int64_t blocks = (type.elements() + TT_ADAM8_BLOCK - 1) / TT_ADAM8_BLOCK;
       for (const char* kind : {"m", "v"})
         inputs.push_back(add_state(p, kind, {DType::kI8, type.shape}));
@@ -111,12 +118,12 @@ class Updates {
       for (const char* kind : {"m", "v"}) inputs.push_back(add_state(p, kind));
     }
     inputs.push_back(*result_.adam_correction);
-    append(has_8_bits ? kAdam8Update : kAdamUpdate, p, std::move(inputs),
-           {{"beta1", options_.beta1},
-            {"beta2", options_.beta2},
-            {"epsilon", options_.epsilon},
-            {"decoupled", int64_t{decoupled}},
-            {"weight_decay", options_.weight_decay}});
+    append_update(has_8_bits ? kAdam8Update : kAdamUpdate, p, std::move(inputs),
+                  {{"beta1", options_.beta1},
+                   {"beta2", options_.beta2},
+                   {"epsilon", options_.epsilon},
+                   {"decoupled", int64_t{decoupled}},
+                   {"weight_decay", options_.weight_decay}});
   }
 
   const OptimizerOptions& options_;

@@ -225,6 +225,7 @@ const OpDef kDepthwiseConv2d{.name = "DepthwiseConv2d",
                              .infer = infer,
                              .forward = forward,
                              .vjp = vjp,
+                             .slices_weight = true,
                              .divides = true,
                              .in_place = 0b1,
                              .in_place_scratch = in_place_scratch};

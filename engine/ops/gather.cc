@@ -46,6 +46,10 @@ void forward(const Node& node, const KernelArgs& t) {
   float* y = t.out_f32();
   for (int64_t o = 0; o < view.outer; ++o) {
     const float* x = t.f32(0) + o * view.size * view.inner;
+    if (view.inner == 1) {
+      for (const int64_t i : indices) *y++ = x[i];
+      continue;
+    }
     for (const int64_t i : indices) y = std::copy_n(x + i * view.inner, view.inner, y);
   }
 }

@@ -57,7 +57,8 @@ void vjp(GradBuilder& grad) {
       if (type.rank() == 2) return v;
       return grad.emit(kReshape, {v}, {{"shape", Shape{rows_of(type), columns_of(type)}}});
     };
-    const ValueId dw = grad.emit(kMatMul, {matrix(x), matrix(dy)},
+    const ValueId of_w = matrix(gathered(grad, x, grad.channels(kW)));
+    const ValueId dw = grad.emit(kMatMul, {of_w, matrix(dy)},
                                  {{"transpose_a", int64_t{1}}, {"transpose_b", int64_t{0}}});
     grad.set(kW, dw);
   }
@@ -73,6 +74,7 @@ const OpDef kLinear{.name = "Linear",
                     .infer = infer,
                     .forward = forward,
                     .vjp = vjp,
+                    .slices_weight = true,
                     .divides = true,
                     .scratch_bytes = scratch_bytes};
 

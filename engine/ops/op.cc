@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/ops/op_table.h"
+#include "engine/ops/weight_channels.h"
 
 namespace tinytl {
 
@@ -53,12 +54,14 @@ std::optional<size_t> view_offset(const Graph& graph, const Node& node) {
 }
 
 GradBuilder::GradBuilder(Graph& graph, NodeId node, std::vector<bool> wanted,
-                         std::vector<std::optional<ValueId>> dy)
+                         std::vector<std::optional<ValueId>> dy,
+                         std::vector<std::vector<int64_t>> channels)
     : graph_(graph),
       node_(graph.node(node)),
       wanted_(std::move(wanted)),
       dy_(std::move(dy)),
-      gradients_(node_.inputs.size()) {}
+      gradients_(node_.inputs.size()),
+      channels_(std::move(channels)) {}
 
 ValueId GradBuilder::dy(size_t j) const {
   TT_ASSERT(dy_.at(j).has_value());
@@ -72,7 +75,7 @@ ValueId GradBuilder::emit(const OpDef& op, std::vector<ValueId> inputs, Attribut
 
 void GradBuilder::set(size_t input, ValueId gradient) {
   TT_ASSERT(wants(input) && !gradients_.at(input).has_value());
-  TT_ASSERT(type(gradient) == input_type(input));
+  TT_ASSERT(type(gradient) == channels_of(input_type(input), channels(input)));
   gradients_[input] = gradient;
 }
 

@@ -72,13 +72,19 @@ class KernelArgs {
 class GradBuilder {
  public:
   // `wanted[i]`: input i of `node` needs a gradient. `dy[j]`: gradient of output j, if it has one.
+  // `channels[i]`: where not empty, the input channels of the weight i whose gradient is wanted
+  // (weight_channels.h); only for operators that slice it.
   GradBuilder(Graph& graph, NodeId node, std::vector<bool> wanted,
-              std::vector<std::optional<ValueId>> dy);
+              std::vector<std::optional<ValueId>> dy,
+              std::vector<std::vector<int64_t>> channels = {});
 
   const Node& node() const { return node_; }
   const TensorType& type(ValueId id) const { return graph_.value(id).type; }
   const TensorType& input_type(size_t i) const { return type(node_.input(i)); }
   bool wants(size_t input) const { return input < wanted_.size() && wanted_[input]; }
+  std::span<const int64_t> channels(size_t input) const {
+    return input < channels_.size() ? std::span(channels_[input]) : std::span<const int64_t>();
+  }
   // Gradient of output j; it must exist (always true for j = 0 of a one-output operator).
   ValueId dy(size_t j = 0) const;
 
@@ -95,6 +101,7 @@ class GradBuilder {
   const Node node_;  // a copy: emitting moves the graph's own
   std::vector<bool> wanted_;
   std::vector<std::optional<ValueId>> dy_, gradients_;
+  std::vector<std::vector<int64_t>> channels_;
 };
 
 struct OpDef {
@@ -109,6 +116,10 @@ struct OpDef {
 
   // Emits the gradient of every wanted input. Null: not differentiable, reported before training.
   void (*vjp)(GradBuilder&) = nullptr;
+
+  // The rule computes the gradient of some input channels of input 1, a weight, where
+  // GradBuilder::channels names them.
+  bool slices_weight = false;
 
   // The work can be done in parts, each by a call of `forward` that computes its share of the
   // outputs (KernelArgs::share), to the same bits however many there are.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/ops/op_table.h"
+#include "engine/ops/weight_channels.h"
 
 namespace tinytl {
 
@@ -94,6 +95,13 @@ ValueId dy_of_layer(GradBuilder& grad) {
       {{"low", node.attributes.number("low")}, {"high", node.attributes.number("high")}});
 }
 
+ValueId gathered(GradBuilder& grad, ValueId x, std::span<const int64_t> channels) {
+  if (channels.empty()) return x;
+  return grad.emit(kGather, {x},
+                   {{"axis", static_cast<int64_t>(grad.type(x).rank() - 1)},
+                    {"indices", std::vector<int64_t>(channels.begin(), channels.end())}});
+}
+
 Attributes without_epilogue(const Attributes& attributes) {
   Attributes result;
   for (const auto& [name, value] : attributes.items()) {
@@ -103,6 +111,20 @@ Attributes without_epilogue(const Attributes& attributes) {
   }
   return result;
 }
+
+namespace {
+
+// Of x, all that the input channels of the weight stand for: those of every group.
+std::vector<int64_t> channels_of_groups(std::span<const int64_t> channels, int64_t groups,
+                                        int64_t group_channels) {
+  std::vector<int64_t> all;
+  for (int64_t g = 0; g < groups; ++g) {
+    for (const int64_t c : channels) all.push_back(g * group_channels + c);
+  }
+  return all;
+}
+
+}  // namespace
 
 void conv2d_vjp(GradBuilder& grad, const OpDef& grad_input, const OpDef& grad_weight) {
   enum { kX, kW, kB };
@@ -117,7 +139,16 @@ void conv2d_vjp(GradBuilder& grad, const OpDef& grad_input, const OpDef& grad_we
     grad.set(kB, grad.emit(kSumTo, {dy}, {{"shape", grad.input_type(kB).shape}}));
   }
   if (grad.wants(kW)) {
-    grad.set(kW, grad.emit(grad_weight, {node.input(kX), dy}, with_shape_of(kW)));
+    const TensorType& w = grad.input_type(kW);
+    const bool is_depthwise = w.rank() == 3;
+    const int64_t groups = is_depthwise ? 1 : node.attributes.integer("groups");
+    const auto channels = grad.channels(kW);
+    Attributes attributes = with_shape_of(kW);
+    attributes.set("shape", channels_of(w, channels).shape);
+    const ValueId x =
+        gathered(grad, node.input(kX), channels_of_groups(channels, groups, w.dim(2)));
+    const ValueId dy_of_w = is_depthwise ? gathered(grad, dy, channels) : dy;
+    grad.set(kW, grad.emit(grad_weight, {x, dy_of_w}, attributes));
   }
   if (grad.wants(kX)) {
     grad.set(kX, grad.emit(grad_input, {dy, node.input(kW)}, with_shape_of(kX)));

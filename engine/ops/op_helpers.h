@@ -34,6 +34,9 @@ tt_epilogue epilogue_of(const Node& node, const KernelArgs& t, size_t bias_input
 tt_epilogue shifted(const tt_epilogue& epilogue, int64_t from, int64_t channel = 0);
 // The gradient in front of the clip of grad.node(), if it has one.
 ValueId dy_of_layer(GradBuilder& grad);
+// Those channels of x, the last dimension; x itself where the list is empty. Made of a value of the
+// forward pass as soon as that exists, and kept instead of it.
+ValueId gathered(GradBuilder& grad, ValueId x, std::span<const int64_t> channels);
 // The attributes of a layer without those of its end.
 Attributes without_epilogue(const Attributes& attributes);
 

@@ -13,62 +13,127 @@
 //   GradientScale(g...): min(1, "max_norm" / |g|)      over all gradients together (Pascanu et al.,
 //                                                      ICML 2013)
 //
+// Attribute channels of an update: g and the state are of these input channels of p alone
+// (weight_channels.h), and nothing else of p changes. They are updated in a copy, a block at a
+// time.
+//
 // rate, scale and correction are inputs or activations of one or two numbers, read at run time.
 
 #include <algorithm>
 #include <cmath>
 
-#include "engine/ops/op_helpers.h"
+#include "engine/ops/axis.h"
 #include "engine/ops/op_table.h"
+#include "engine/ops/weight_channels.h"
 
 namespace tinytl {
 namespace {
 
 enum { kP, kG, kRate, kGradScale };
 
+constexpr int64_t kGrain = 64;
+
 // This part of the elements of input 0.
-Share share_of(const KernelArgs& t) { return t.share(t.type(0).elements(), 64); }
+Share share_of(const KernelArgs& t) { return t.share(t.type(0).elements(), kGrain); }
+
+std::span<const int64_t> trained_channels(const Node& node) {
+  if (!node.attributes.has("channels")) return {};
+  return node.attributes.integers("channels");
+}
+
+void check_parameter(const Node& node, InputTypes in) {
+  const auto channels = trained_channels(node);
+  check(channels.empty() || are_input_channels(in[kP], channels), node, in,
+        "the channels are not those of the parameter");
+  check(channels_of(in[kP], channels) == in[kG], node, in,
+        "parameter and gradient differ in shape");
+}
+
+size_t scratch_bytes(const Node& node, InputTypes, const tt_kernels&) {
+  return trained_channels(node).empty() ? 0 : TT_ADAM8_BLOCK * sizeof(float);
+}
+
+// Calls visit(part, of_p, count) for the runs of elements that lie together in p: element `part` of
+// those channels is element `of_p` of p.
+template <class Visit>
+void for_each_run(std::span<const int64_t> channels, const TensorType& p, Share elements,
+                  Visit&& visit) {
+  const size_t dimension = input_channel_dimension(p);
+  const AxisView view = axes_view(p.shape, dimension, dimension + 1);
+  const auto count = static_cast<int64_t>(channels.size());
+  for (int64_t i = elements.begin; i < elements.end;) {
+    const int64_t row = i / view.inner, column = i % view.inner;
+    const int64_t n = std::min(view.inner - column, elements.end - i);
+    const int64_t of_p = row / count * view.size + channels[static_cast<size_t>(row % count)];
+    visit(i, of_p * view.inner + column, n);
+    i += n;
+  }
+}
+
+// update(p, first, count): `p` holds the elements [first, first + count) of what trains. Shares and
+// blocks begin at multiples of `grain`, a divisor of TT_ADAM8_BLOCK.
+template <class Update>
+void update_parameter(const Node& node, const KernelArgs& t, int64_t grain, Update&& update) {
+  const Share s = t.share(t.type(kG).elements(), grain);
+  const auto channels = trained_channels(node);
+  float* const p = t.mutable_f32(kP);
+  if (channels.empty()) return update(p + s.begin, s.begin, s.size());
+  float* const copy = static_cast<float*>(t.scratch());
+  for (int64_t first = s.begin; first < s.end; first += TT_ADAM8_BLOCK) {
+    const Share block{first, std::min<int64_t>(first + TT_ADAM8_BLOCK, s.end)};
+    for_each_run(channels, t.type(kP), block, [&](int64_t i, int64_t of_p, int64_t n) {
+      std::copy_n(p + of_p, n, copy + (i - first));
+    });
+    update(copy, first, block.size());
+    for_each_run(channels, t.type(kP), block, [&](int64_t i, int64_t of_p, int64_t n) {
+      std::copy_n(copy + (i - first), n, p + of_p);
+    });
+  }
+}
 
 OutputTypes infer_sgd(const Node& node, InputTypes in) {
   check(in.size() == 4 || in.size() == 5, node, in, "takes p, g, rate, scale and a velocity");
-  check(in[kP] == in[kG], node, in, "parameter and gradient differ in shape");
+  check_parameter(node, in);
   return {};
 }
 
 void sgd(const Node& node, const KernelArgs& t) {
   enum { kVelocity = 4 };
-  const Share s = share_of(t);
-  float* velocity = t.inputs() > kVelocity ? t.mutable_f32(kVelocity) + s.begin : nullptr;
-  t.kernels().sgd(t.mutable_f32(kP) + s.begin, t.f32(kG) + s.begin, velocity, s.size(),
-                  *t.f32(kRate), *t.f32(kGradScale), node.attributes.number("momentum"),
-                  static_cast<int32_t>(node.attributes.integer("nesterov")),
-                  node.attributes.number("weight_decay"));
+  float* const velocity = t.inputs() > kVelocity ? t.mutable_f32(kVelocity) : nullptr;
+  update_parameter(node, t, kGrain, [&](float* p, int64_t first, int64_t count) {
+    t.kernels().sgd(p, t.f32(kG) + first, velocity != nullptr ? velocity + first : nullptr, count,
+                    *t.f32(kRate), *t.f32(kGradScale), node.attributes.number("momentum"),
+                    static_cast<int32_t>(node.attributes.integer("nesterov")),
+                    node.attributes.number("weight_decay"));
+  });
 }
 
 OutputTypes infer_adam(const Node& node, InputTypes in) {
-  check(in.size() == 7 && in[kP] == in[kG], node, in,
-        "takes p, g, rate, scale, m, v and the bias corrections");
+  check(in.size() == 7, node, in, "takes p, g, rate, scale, m, v and the bias corrections");
+  check_parameter(node, in);
   return {};
 }
 
 void adam(const Node& node, const KernelArgs& t) {
   enum { kM = 4, kV, kCorrection };
   const float* correction = t.f32(kCorrection);
-  const Share s = share_of(t);
-  t.kernels().adam(t.mutable_f32(kP) + s.begin, t.f32(kG) + s.begin, t.mutable_f32(kM) + s.begin,
-                   t.mutable_f32(kV) + s.begin, s.size(), *t.f32(kRate), *t.f32(kGradScale),
-                   node.attributes.number("beta1"), node.attributes.number("beta2"),
-                   node.attributes.number("epsilon"), correction[0], correction[1],
-                   static_cast<int32_t>(node.attributes.integer("decoupled")),
-                   node.attributes.number("weight_decay"));
+  update_parameter(node, t, kGrain, [&](float* p, int64_t first, int64_t count) {
+    t.kernels().adam(p, t.f32(kG) + first, t.mutable_f32(kM) + first, t.mutable_f32(kV) + first,
+                     count, *t.f32(kRate), *t.f32(kGradScale), node.attributes.number("beta1"),
+                     node.attributes.number("beta2"), node.attributes.number("epsilon"),
+                     correction[0], correction[1],
+                     static_cast<int32_t>(node.attributes.integer("decoupled")),
+                     node.attributes.number("weight_decay"));
+  });
 }
 
 OutputTypes infer_adam8(const Node& node, InputTypes in) {
   enum { kM = 4, kV, kMScale, kVScale };
-  check(in.size() == 9 && in[kP] == in[kG], node, in,
+  check(in.size() == 9, node, in,
         "takes p, g, rate, scale, m, v, their scales and the bias corrections");
-  const TensorType codes{DType::kI8, in[kP].shape};
-  const int64_t blocks = (in[kP].elements() + TT_ADAM8_BLOCK - 1) / TT_ADAM8_BLOCK;
+  check_parameter(node, in);
+  const TensorType codes{DType::kI8, in[kG].shape};
+  const int64_t blocks = (in[kG].elements() + TT_ADAM8_BLOCK - 1) / TT_ADAM8_BLOCK;
   const TensorType scales{DType::kF32, {blocks}};
   check(in[kM] == codes && in[kV] == codes && in[kMScale] == scales && in[kVScale] == scales, node,
         in, "m and v need 8 bits an element and a scale a block");
@@ -88,11 +153,12 @@ void adam8(const Node& node, const KernelArgs& t) {
                           .correction2 = correction[1],
                           .decoupled = static_cast<int32_t>(a.integer("decoupled")),
                           .weight_decay = a.number("weight_decay")};
-  const Share s = t.share(t.type(0).elements(), TT_ADAM8_BLOCK);
-  const int64_t block = s.begin / TT_ADAM8_BLOCK;
-  t.kernels().adam8(t.mutable_f32(kP) + s.begin, t.f32(kG) + s.begin, t.mutable_codes(kM) + s.begin,
-                    t.mutable_codes(kV) + s.begin, t.mutable_f32(kMScale) + block,
-                    t.mutable_f32(kVScale) + block, s.begin, s.size(), &step);
+  update_parameter(node, t, TT_ADAM8_BLOCK, [&](float* p, int64_t first, int64_t count) {
+    const int64_t block = first / TT_ADAM8_BLOCK;
+    t.kernels().adam8(p, t.f32(kG) + first, t.mutable_codes(kM) + first,
+                      t.mutable_codes(kV) + first, t.mutable_f32(kMScale) + block,
+                      t.mutable_f32(kVScale) + block, first, count, &step);
+  });
 }
 
 OutputTypes infer_accumulate(const Node& node, InputTypes in) {
@@ -130,17 +196,23 @@ void gradient_scale(const Node& node, const KernelArgs& t) {
 
 }  // namespace
 
-const OpDef kSgdUpdate{
-    .name = "SgdUpdate", .infer = infer_sgd, .forward = sgd, .divides = true, .mutates = 0b10001};
+const OpDef kSgdUpdate{.name = "SgdUpdate",
+                       .infer = infer_sgd,
+                       .forward = sgd,
+                       .divides = true,
+                       .scratch_bytes = scratch_bytes,
+                       .mutates = 0b10001};
 const OpDef kAdamUpdate{.name = "AdamUpdate",
                         .infer = infer_adam,
                         .forward = adam,
                         .divides = true,
+                        .scratch_bytes = scratch_bytes,
                         .mutates = 0b110001};
 const OpDef kAdam8Update{.name = "Adam8Update",
                          .infer = infer_adam8,
                          .forward = adam8,
                          .divides = true,
+                         .scratch_bytes = scratch_bytes,
                          .mutates = 0b11110001};
 const OpDef kAccumulate{.name = "Accumulate",
                         .infer = infer_accumulate,

@@ -180,6 +180,7 @@ class Fusion {
     if (producer == kNoNode || readers_[index(dw)] != 1 || gone_[index(producer)]) return;
     const Node& gradient = graph_.node(producer);
     if (gradient.op != &kConv2dGradWeight || !is_pointwise(gradient, node.input(kP))) return;
+    if (node.attributes.has("channels")) return;
     const ValueId x = gradient.input(0), dy = gradient.input(1);
     if (is_persistent_view(x) || is_persistent_view(dy)) return;  // its own update may come first
     const size_t from = step_of_[index(producer)] + 1, to = step_of_[index(update)] + 1;

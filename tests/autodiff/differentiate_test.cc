@@ -163,6 +163,51 @@ TEST(Differentiate, GradientsHaveTheTypesOfTheirParametersInOrderOfComputation) 
   EXPECT_THAT(g.graph.outputs, ElementsAre(g.loss, g.prediction));
 }
 
+// Two layers read the weight, one of them through a view: the whole gradient is computed there.
+TEST(Differentiate, ChannelsOfASharedWeightHaveTheGradientsOfTheWholeOne) {
+  const auto model_of = [](bool has_view) {
+    Graph g;
+    g.source = "shared.onnx";
+    const ValueId x = g.add_input("x", {DType::kF32, {3, 4}});
+    const ValueId w = add_weight(g, "w", {4, 4});
+    const ValueId again = has_view ? emit(g, kReshape, "view", {w}, {{"shape", Shape{4, 4}}}) : w;
+    g.outputs = {emit(g, kLinear, "b", {emit(g, kLinear, "a", {x, w}), again})};
+    return g;
+  };
+  std::vector<float> input(12);
+  for (size_t i = 0; i < input.size(); ++i) input[i] = 0.3f * static_cast<float>(i % 5) - 0.5f;
+  for (const bool has_view : {false, true}) {
+    const Graph g = model_of(has_view);
+    UpdateScheme scheme = scheme_of(g, {"w"});
+    const std::vector<float> whole = gradient_at(differentiate(g, kSquared, scheme), input);
+    scheme.parameters[0].channels = {1, 3};
+    const std::vector<float> part = gradient_at(differentiate(g, kSquared, scheme), input);
+    ASSERT_EQ(part.size(), 8u);
+    for (size_t i = 0; i < part.size(); ++i) {
+      EXPECT_NEAR(part[i], whole[(i / 4 == 0 ? 1u : 3u) * 4 + i % 4], 1e-5) << has_view;
+    }
+  }
+}
+
+// The input of the layer is not kept, and the backward pass is the same elsewhere.
+TEST(Differentiate, AWeightThatTrainsInPartKeepsThoseChannelsOnly) {
+  const Graph model = small_cnn(2);
+  UpdateScheme scheme = scheme_of(model, {"block2.expand.weight"});
+  const auto kept_elements = [&] {
+    const GradientGraph g = differentiate(model, {}, scheme);
+    int64_t elements = 0;
+    for (const ValueId id : saved_values(g.graph)) {
+      const TensorType& type = g.graph.value(id).type;
+      if (type.dtype == DType::kF32 && type.rank() == 4) elements += type.elements();
+    }
+    return elements;
+  };
+  const int64_t whole = kept_elements();
+  EXPECT_EQ(whole, 2 * 8 * 8 * 8);
+  scheme.parameters[0].channels = {2, 5};
+  EXPECT_EQ(kept_elements(), 2 * 8 * 8 * 2);
+}
+
 TEST(Differentiate, LeavesTheModelAsItWas) {
   const Graph model = small_cnn(1);
   const std::string before = to_string(model);

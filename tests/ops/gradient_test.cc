@@ -7,7 +7,9 @@
 #include <cmath>
 #include <set>
 
+#include "engine/ops/axis.h"
 #include "engine/ops/passes.h"
+#include "engine/ops/weight_channels.h"
 #include "tests/ops/support.h"
 
 namespace tinytl {
@@ -83,9 +85,26 @@ void expect_close(const std::vector<float>& numeric, std::span<const float> anal
   }
 }
 
+// The entries of a weight that belong to some of its input channels.
+std::vector<float> entries_of(const std::vector<float>& whole, const TensorType& w,
+                              const std::vector<int64_t>& channels) {
+  const size_t dimension = input_channel_dimension(w);
+  const AxisView view = axes_view(w.shape, dimension, dimension + 1);
+  std::vector<float> entries;
+  for (int64_t o = 0; o < view.outer; ++o) {
+    for (const int64_t c : channels) {
+      const auto from = whole.begin() + (o * view.size + c) * view.inner;
+      entries.insert(entries.end(), from, from + view.inner);
+    }
+  }
+  return entries;
+}
+
 class Gradient : public testing::TestWithParam<OpCase> {
  protected:
-  void check_against_differences(const tt_kernels& kernels) {
+  // `channels`: of input 1, where its gradient is wanted of some input channels alone.
+  void check_against_differences(const tt_kernels& kernels,
+                                 const std::vector<int64_t>& channels = {}) {
     const OpCase& op_case = GetParam();
     std::mt19937 rng(7);
     const Operands operands = random_operands(op_case, rng);
@@ -98,9 +117,10 @@ class Gradient : public testing::TestWithParam<OpCase> {
     for (size_t i = 0; i < numeric.size(); ++i) {
       if (op_case.inputs[i].dtype == DType::kF32) numeric[i] = differences.of_input(i);
     }
+    if (!channels.empty()) numeric[1] = entries_of(numeric[1], op_case.inputs[1], channels);
     for (const std::vector<bool>& wanted : wanted_sets(op_case)) {
       SCOPED_TRACE("wanted inputs " + to_text(wanted));
-      const GradGraph g = gradient_graph(op_case, wanted);
+      const GradGraph g = gradient_graph(op_case, wanted, channels);
       Executor executor(g.graph, {.kernels = &kernels, .arena = nullptr});
       write_operands(executor, g, operands);
       std::ranges::copy(r, executor.f32(g.dy).begin());
@@ -171,6 +191,36 @@ TEST_P(Gradient, InPlaceChangesNoBit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ops, Gradient, testing::ValuesIn(op_cases()),
+                         [](const auto& test) { return test.param.label; });
+
+// Of a weight of which some input channels train.
+class SlicedGradient : public Gradient {
+ protected:
+  // The first, the last, and every other one.
+  static std::vector<std::vector<int64_t>> some_channels() {
+    const TensorType& w = GetParam().inputs[1];
+    const int64_t count = w.dim(input_channel_dimension(w));
+    std::vector<std::vector<int64_t>> some{{0}, {count - 1}, {}};
+    for (int64_t c = 0; c < count; c += 2) some.back().push_back(c);
+    return some;
+  }
+};
+
+std::vector<OpCase> cases_with_slices() {
+  std::vector<OpCase> cases = op_cases();
+  std::erase_if(cases, [](const OpCase& c) { return !c.op->slices_weight; });
+  return cases;
+}
+
+TEST_P(SlicedGradient, MatchesCentralDifferences) {
+  for (const std::vector<int64_t>& channels : some_channels()) {
+    SCOPED_TRACE("channels " + to_string(Shape(channels)));
+    check_against_differences(tt_portable_kernels, channels);
+    check_against_differences(*tt_best_kernels(), channels);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, SlicedGradient, testing::ValuesIn(cases_with_slices()),
                          [](const auto& test) { return test.param.label; });
 
 TEST(OpCases, EveryDifferentiableOperatorHasACase) {

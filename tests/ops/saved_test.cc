@@ -12,9 +12,10 @@ namespace {
 
 struct SavedCase {
   const char* rule;
-  const char* label;   // of the operator case
-  const char* wanted;  // inputs that need a gradient
-  const char* saved;   // as saved_values prints it
+  const char* label;                   // of the operator case
+  const char* wanted;                  // inputs that need a gradient
+  const char* saved;                   // as saved_values prints it
+  std::vector<int64_t> channels = {};  // of input 1, where it trains in part
 };
 void PrintTo(const SavedCase& c, std::ostream* out) { *out << c.rule; }
 
@@ -22,6 +23,11 @@ const SavedCase kSaved[] = {
     {"BiasOnlyConvolutionKeepsNothing", "Conv2d3x3Same", "001", ""},
     {"FrozenConvolutionWeightDoesNotKeepItsInput", "Conv2d3x3Same", "101", "in1"},
     {"ConvolutionWeightKeepsTheInput", "Conv2d3x3Same", "010", "in0"},
+    {"ConvolutionWeightKeepsItsChannelsOfTheInput", "Conv2d3x3Same", "010", "f32[2,4,5,1]", {1}},
+    {"PointwiseWeightKeepsItsChannelsOfTheInput", "Conv2dPointwise", "010", "f32[2,3,3,2]", {0, 3}},
+    {"GroupedWeightKeepsItsChannelsOfEveryGroup", "Conv2dGroups", "010", "f32[2,4,4,3]", {1}},
+    {"DepthwiseWeightKeepsItsChannelsOfTheInput", "Depthwise3x3", "010", "f32[2,4,5,2]", {0, 2}},
+    {"LinearWeightKeepsItsFeaturesOfTheInput", "LinearBatch2", "010", "f32[2,1]", {1}},
     {"BiasOnlyPointwiseAccumulateKeepsNothing", "PointwiseAccumulate", "1001", ""},
     {"FrozenPointwiseAccumulateDoesNotKeepItsInput", "PointwiseAccumulate", "1101", "in2"},
     {"PointwiseAccumulateWeightKeepsTheInput", "PointwiseAccumulate", "0010", "in1"},
@@ -98,7 +104,7 @@ TEST_P(SavedActivations, AreExactlyThese) {
   for (const char* digit = GetParam().wanted; *digit != '\0'; ++digit) {
     wanted.push_back(*digit == '1');
   }
-  EXPECT_EQ(saved_values(op_case(GetParam().label), wanted), GetParam().saved);
+  EXPECT_EQ(saved_values(op_case(GetParam().label), wanted, GetParam().channels), GetParam().saved);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ops, SavedActivations, testing::ValuesIn(kSaved),

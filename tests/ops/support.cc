@@ -69,10 +69,11 @@ OpGraph forward_graph(const OpCase& op_case) {
   return g;
 }
 
-GradGraph gradient_graph(const OpCase& op_case, const std::vector<bool>& wanted) {
+GradGraph gradient_graph(const OpCase& op_case, const std::vector<bool>& wanted,
+                         const std::vector<int64_t>& channels) {
   GradGraph g{forward_graph(op_case), {}, {}};
   g.dy = g.graph.add_input("dy", g.graph.value(g.output).type);
-  GradBuilder builder(g.graph, g.node, wanted, {g.dy});
+  GradBuilder builder(g.graph, g.node, wanted, {g.dy}, {{}, channels});
   op_case.op->vjp(builder);
   g.gradients = builder.gradients();
   for (const auto& gradient : g.gradients) {
@@ -104,8 +105,9 @@ std::vector<float> run_forward(const OpCase& op_case, const Operands& operands,
   return {y.begin(), y.end()};
 }
 
-std::string saved_values(const OpCase& op_case, const std::vector<bool>& wanted) {
-  const GradGraph g = gradient_graph(op_case, wanted);
+std::string saved_values(const OpCase& op_case, const std::vector<bool>& wanted,
+                         const std::vector<int64_t>& channels) {
+  const GradGraph g = gradient_graph(op_case, wanted, channels);
   std::vector<bool> after_dy(g.graph.values().size(), false);
   std::vector<bool> saved(g.graph.values().size(), false);
   after_dy[index(g.dy)] = true;

@@ -34,7 +34,9 @@ struct GradGraph : OpGraph {
   ValueId dy{};
   std::vector<std::optional<ValueId>> gradients;
 };
-GradGraph gradient_graph(const OpCase& op_case, const std::vector<bool>& wanted);
+// `channels`: of operand 1, a weight, where its gradient is of some input channels alone.
+GradGraph gradient_graph(const OpCase& op_case, const std::vector<bool>& wanted,
+                         const std::vector<int64_t>& channels = {});
 
 void write_operands(const Executor& executor, const OpGraph& g, const Operands& operands);
 // The output of the case.
@@ -43,7 +45,8 @@ std::vector<float> run_forward(const OpCase& op_case, const Operands& operands,
 
 // What the backward pass needs from the forward pass: the values that do not depend on dy, read by
 // nodes that do. "in0" is operand 0, "y" the output, anything else its type; joined by blanks.
-std::string saved_values(const OpCase& op_case, const std::vector<bool>& wanted);
+std::string saved_values(const OpCase& op_case, const std::vector<bool>& wanted,
+                         const std::vector<int64_t>& channels = {});
 
 // Every non-empty set of f32 operands.
 std::vector<std::vector<bool>> wanted_sets(const OpCase& op_case);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/ops/weight_channels.h"
+
 namespace tinytl {
 
 MemoryReport report_memory(const TrainingGraph& training, const Program& step,
@@ -12,7 +14,7 @@ MemoryReport report_memory(const TrainingGraph& training, const Program& step,
   report.lower_bound = std::max(step.plan.lower_bound_bytes, inference.plan.lower_bound_bytes);
   const PersistentBytes persistent = persistent_bytes(step.graph);
   for (const ParameterGradient& p : training.trained) {
-    const TensorType& type = step.graph.value(p.parameter).type;
+    const TensorType type = channels_of(step.graph.value(p.parameter).type, p.channels);
     report.trainable += type.bytes();
     report.trainable_scalars += type.elements();
   }

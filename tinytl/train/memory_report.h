@@ -10,9 +10,9 @@ struct MemoryReport {
   size_t arena = 0;        // activations, saved tensors, gradients, scratch; evaluation reuses it
   size_t inference = 0;    // the arena that evaluation alone needs
   size_t lower_bound = 0;  // of the arena: no placement in this order can be smaller
-  size_t trainable = 0;    // parameters that learn
+  size_t trainable = 0;    // parameters that learn, of a weight the channels that do
   size_t optimizer = 0;    // their state, gradient accumulators, running statistics of norms
-  size_t frozen = 0;       // parameters and constants that do not learn, copies included
+  size_t frozen = 0;       // the rest of the parameters and constants, copies included
   size_t xnnpack = 0;      // of frozen: what XNNPACK holds for the layers that it runs
   size_t saved = 0;        // of the arena: what the backward pass keeps of the forward pass
   int64_t trainable_scalars = 0;
