@@ -1,7 +1,7 @@
 # Headers, libraries and package files: find_package(tinytl) and link tinytl::train, tinytl::onnx.
 include(CMakePackageConfigHelpers)
 
-foreach(folder IN ITEMS engine autodiff optim tinytl)
+foreach(folder IN ITEMS engine autodiff optim sparse_update tinytl)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder} DESTINATION include
           FILES_MATCHING PATTERN "*.h" PATTERN "simd" EXCLUDE PATTERN "cli" EXCLUDE)
 endforeach()

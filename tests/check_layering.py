@@ -19,12 +19,13 @@ ALL_ENGINE = list(ENGINE)
 ALLOWED = ENGINE | {
     "autodiff": ["engine/graph", "engine/ops", "engine/kernels", "engine/schedule"],
     "optim": ALL_ENGINE + ["autodiff"],
+    "sparse_update": ALL_ENGINE + ["autodiff", "optim"],
     "tinytl/data": ["engine/graph"],
     "tinytl/networks": ["engine/graph", "engine/kernels", "engine/ops", "tinytl/data"],
     "tinytl/methods": ALL_ENGINE + ["autodiff", "optim", "tinytl/data"],
     "tinytl/train": ALL_ENGINE + ["autodiff", "optim", "tinytl/data", "tinytl/methods"],
-    "tinytl/cli": ALL_ENGINE + ["autodiff", "optim", "tinytl/data", "tinytl/networks", "tinytl/methods",
-                             "tinytl/train"],
+    "tinytl/cli": ALL_ENGINE + ["autodiff", "optim", "sparse_update", "tinytl/data", "tinytl/networks",
+                             "tinytl/methods", "tinytl/train"],
 }
 FREE = {"examples", "bench", "tests"}
 
