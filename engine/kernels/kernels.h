@@ -145,6 +145,35 @@ typedef struct {
   float weight_decay;
 } tt_adam_step;
 
+// The end of a layer of 8-bit integers, where x stands for (x - x_zero) times its scale:
+//   y = y_zero + round((sum of (x - x_zero) w + bias[c]) factor scale[c]), limited to [low, high].
+// The sum is exact; with the bias it is limited to what an int32 holds.
+typedef struct {
+  int32_t x_zero, y_zero;
+  int32_t low, high;    // within [-128, 127]
+  float factor;         // the scale of x over that of y, >= 0 and finite; so is factor scale[c]
+  const float* scale;   // [channels] of the weights, or null: 1
+  const int32_t* bias;  // [channels], or null
+  // 0: the product is that of two floats, rounded to the nearest, ties to even. 1: it is exact, in
+  // integers of at most 64 bits, and ties are rounded up.
+  int32_t fixed_point;
+} tt_requantize;
+
+// y = y_zero + round((a - a_zero) a_factor + (b - b_zero) b_factor), limited to [low, high].
+typedef struct {
+  int32_t a_zero, b_zero, y_zero;
+  int32_t low, high;
+  float a_factor, b_factor;  // scales over that of y, >= 0 and at most 2^14
+  int32_t fixed_point;       // 1: of factors with 22 bits, in integers; else in floats
+} tt_add_scales;
+
+// One step of SGD on integers (see `sgd_q8`).
+typedef struct {
+  float rate, grad_scale;
+  int32_t qas;         // nonzero: quantization-aware scaling
+  int32_t stochastic;  // nonzero: rounded up or down at random, else to the nearest
+} tt_integer_step;
+
 #define TT_ADAM8_BLOCK 256  // elements that share a scale
 
 typedef struct {
@@ -262,6 +291,22 @@ typedef struct {
   void (*resize_grad)(const tt_resize_shape*, int64_t first, int64_t last, const float* dy,
                       float* dx);
 
+  // Layers of 8-bit integers (tt_requantize): x and y NHWC, weights as those of the f32 layers.
+  // Padding stands for 0, which is x_zero.
+  void (*conv2d_q8)(const tt_conv2d_shape*, const tt_requantize*, const int8_t* x, const int8_t* w,
+                    int8_t* y);
+  void (*depthwise_q8)(const tt_conv2d_shape*, const tt_requantize*, const int8_t* x,
+                       const int8_t* w, int8_t* y);
+  // y[channels]: factor times the sum over all positions.
+  void (*mean_q8)(const tt_requantize*, const int8_t* x, int64_t positions, int32_t channels,
+                  int8_t* y);
+  void (*add_q8)(const tt_add_scales*, const int8_t* a, const int8_t* b, int64_t n, int8_t* y);
+  // y = zero + round(x / scale), limited to [-128, 127]; and back: y = (x - zero) scale.
+  void (*quantize_q8)(const float* x, int64_t n, float scale, int32_t zero, int8_t* y);
+  void (*dequantize_q8)(const int8_t* x, int64_t n, float scale, int32_t zero, float* y);
+  // Bit i of mask: low < y[i] && y[i] < high. Unused bits of the last byte are 0.
+  void (*mask_q8)(const int8_t* y, int64_t n, int32_t low, int32_t high, uint8_t* mask);
+
   // SGD with momentum as PyTorch defines it, gradient g scaled first:
   //   d = g * grad_scale + weight_decay * p;  v = momentum * v + d;
   //   d = nesterov ? d + momentum * v : v;  p -= rate * d.
@@ -284,6 +329,17 @@ typedef struct {
   // the corrections. `first` is a multiple of TT_ADAM8_BLOCK.
   void (*adam8)(float* p, const float* g, uint8_t* m, uint8_t* v, float* m_scale, float* v_scale,
                 int64_t first, int64_t n, const tt_adam_step* step);
+  // SGD on the integers p of weights w = scale[c] p, g the gradient of w: that of p is scale[c] g.
+  // With qas it is divided by scale[c]^2, so that w moves as it would in floats (Lin et al.,
+  // MCUNetV3, NeurIPS 2022).
+  //   p = round(p - rate grad_scale g (qas ? 1 / scale[c] : scale[c])), limited to [-127, 127]
+  // Where scale[c] is 0, p stays. Rounding at random is by a hash of the element's number (`first`
+  // is that of p[0]) and the bits of its gradient.
+  void (*sgd_q8)(int8_t* p, const float* g, const float* scale, int64_t rows, int64_t columns,
+                 int64_t first, const tt_integer_step* step);
+  // The same for biases b = scale[i] factor p, limited to what an int32 holds.
+  void (*sgd_i32)(int32_t* p, const float* g, const float* scale, float factor, int64_t n,
+                  const tt_integer_step* step);
 } tt_kernels;
 
 // Plain C loops: the reference, and what runs on microcontrollers.

@@ -77,6 +77,17 @@ void tt_resize_f32(const tt_resize_shape* s, int64_t first, int64_t last, const 
 void tt_resize_grad_f32(const tt_resize_shape* s, int64_t first, int64_t last, const float* dy,
                         float* dx);
 
+void tt_conv2d_q8(const tt_conv2d_shape* s, const tt_requantize* q, const int8_t* x,
+                  const int8_t* w, int8_t* y);
+void tt_depthwise_q8(const tt_conv2d_shape* s, const tt_requantize* q, const int8_t* x,
+                     const int8_t* w, int8_t* y);
+void tt_mean_q8(const tt_requantize* q, const int8_t* x, int64_t positions, int32_t channels,
+                int8_t* y);
+void tt_add_q8(const tt_add_scales* q, const int8_t* a, const int8_t* b, int64_t n, int8_t* y);
+void tt_quantize_q8(const float* x, int64_t n, float scale, int32_t zero, int8_t* y);
+void tt_dequantize_q8(const int8_t* x, int64_t n, float scale, int32_t zero, float* y);
+void tt_mask_q8(const int8_t* y, int64_t n, int32_t low, int32_t high, uint8_t* mask);
+
 void tt_sgd_f32(float* p, const float* g, float* v, int64_t n, float rate, float grad_scale,
                 float momentum, int32_t nesterov, float weight_decay);
 void tt_adam_f32(float* p, const float* g, float* m, float* v, int64_t n, float rate,
@@ -84,6 +95,10 @@ void tt_adam_f32(float* p, const float* g, float* m, float* v, int64_t n, float 
                  float correction2, int32_t decoupled, float weight_decay);
 void tt_adam8_f32(float* p, const float* g, uint8_t* m, uint8_t* v, float* m_scale, float* v_scale,
                   int64_t first, int64_t n, const tt_adam_step* s);
+void tt_sgd_q8(int8_t* p, const float* g, const float* scale, int64_t rows, int64_t columns,
+               int64_t first, const tt_integer_step* s);
+void tt_sgd_i32(int32_t* p, const float* g, const float* scale, float factor, int64_t n,
+                const tt_integer_step* s);
 
 #ifdef __cplusplus
 }

@@ -16,6 +16,7 @@ tt_kernels table() {
   add_depthwise(table);
   add_maps(table);
   add_layers(table);
+  add_integers(table);
   return table;
 }
 

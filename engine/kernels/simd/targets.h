@@ -18,5 +18,6 @@ void add_products(tt_kernels& table);  // and the name of the set
 void add_depthwise(tt_kernels& table);
 void add_maps(tt_kernels& table);
 void add_layers(tt_kernels& table);
+void add_integers(tt_kernels& table);
 
 }  // namespace tinytl
