@@ -13,7 +13,7 @@ struct Loss {
 
 struct ParameterGradient {
   ValueId parameter;
-  ValueId gradient;  // of the same shape, or of that of `channels`
+  ValueId gradient;  // f32, of the same shape, or of that of `channels`
   Group group = Group::kBackbone;
   std::vector<int64_t> channels = {};  // as in TrainedParameter
 };

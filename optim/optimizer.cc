@@ -91,6 +91,7 @@ class Updates {
 
   void update(const ParameterGradient& p, ValueId scale) {
     std::vector<ValueId> inputs{p.parameter, p.gradient, rate(p.group), scale};
+    if (graph().value(p.parameter).type.dtype != DType::kF32) return step_integers(p, inputs);
     if (options_.kind == OptimizerOptions::Kind::kSgd) {
       if (options_.momentum != 0) inputs.push_back(add_state(p, "velocity"));
       append_update(kSgdUpdate, p, inputs,
@@ -100,6 +101,30 @@ class Updates {
       return;
     }
     adam(p, std::move(inputs));
+  }
+
+  void step_integers(const ParameterGradient& p, std::vector<ValueId> inputs) {
+    TT_ASSERT(options_.kind == OptimizerOptions::Kind::kSgd && options_.momentum == 0 &&
+              options_.weight_decay == 0);
+    Attributes attributes{{"qas", int64_t{options_.qas}},
+                          {"stochastic", int64_t{options_.stochastic_rounding}}};
+    if (graph().value(p.parameter).type.dtype == DType::kQ8) {
+      append(kQSgdUpdate, p, std::move(inputs), std::move(attributes));
+      return;
+    }
+    const Node& layer = reader_of(p.parameter);
+    inputs.push_back(layer.input(1));
+    attributes.set("x_scale", layer.attributes.number("x_scale"));
+    append(kQBiasSgdUpdate, p, std::move(inputs), std::move(attributes));
+  }
+
+  // The layer of a bias, whose weights and input give its scale.
+  const Node& reader_of(ValueId bias) {
+    for (const Node& node : graph().nodes()) {
+      if (node.inputs.size() == 3 && node.input(2) == bias) return node;
+    }
+    TT_ASSERT(!"a bias has a layer");
+    return graph().nodes().front();
   }
 
   void adam(const ParameterGradient& p, std::vector<ValueId> inputs) {

@@ -20,6 +20,11 @@ struct OptimizerOptions {
   float weight_decay =
       0.0f;                // added to the gradient; decoupled in AdamW (Loshchilov & Hutter 2019)
   float clip_norm = 0.0f;  // > 0: gradients are scaled so that their global norm is at most this
+  // Of 8-bit weights and their biases, which kSgd trains without momentum or weight decay:
+  // gradients are scaled to move them as they would in floats (Lin et al., MCUNetV3, NeurIPS 2022);
+  // moved parameters are rounded at random, not to the nearest.
+  bool qas = true;
+  bool stochastic_rounding = false;
   int accumulation_steps = 1;  // micro-batches whose mean gradient makes one update
 };
 

@@ -75,7 +75,7 @@ ValueId GradBuilder::emit(const OpDef& op, std::vector<ValueId> inputs, Attribut
 
 void GradBuilder::set(size_t input, ValueId gradient) {
   TT_ASSERT(wants(input) && !gradients_.at(input).has_value());
-  TT_ASSERT(type(gradient) == channels_of(input_type(input), channels(input)));
+  TT_ASSERT(type(gradient) == channels_of(gradient_type(input_type(input)), channels(input)));
   gradients_[input] = gradient;
 }
 

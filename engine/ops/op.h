@@ -45,12 +45,16 @@ class KernelArgs {
   const TensorType& out_type(size_t i = 0) const { return *out_[i].type; }
   const float* f32(size_t i) const { return static_cast<const float*>(in_[i].data); }
   const int32_t* i32(size_t i) const { return static_cast<const int32_t*>(in_[i].data); }
+  const int8_t* i8(size_t i) const { return static_cast<const int8_t*>(in_[i].data); }
   const uint8_t* bits(size_t i) const { return static_cast<const uint8_t*>(in_[i].data); }
   // Input i, which the operator declares to overwrite (OpDef::mutates).
   float* mutable_f32(size_t i) const { return static_cast<float*>(in_[i].data); }
+  int32_t* mutable_i32(size_t i) const { return static_cast<int32_t*>(in_[i].data); }
+  int8_t* mutable_i8(size_t i) const { return static_cast<int8_t*>(in_[i].data); }
   uint8_t* mutable_codes(size_t i) const { return static_cast<uint8_t*>(in_[i].data); }
   float* out_f32(size_t i = 0) const { return static_cast<float*>(out_[i].data); }
   int32_t* out_i32(size_t i = 0) const { return static_cast<int32_t*>(out_[i].data); }
+  int8_t* out_i8(size_t i = 0) const { return static_cast<int8_t*>(out_[i].data); }
   uint8_t* out_bits(size_t i = 0) const { return static_cast<uint8_t*>(out_[i].data); }
   // A layer's weights, which may have 8 bits.
   tt_weights weights(size_t i) const;
@@ -66,6 +70,10 @@ class KernelArgs {
   void* scratch_;
   Part part_;
 };
+
+// Of the gradient of a value of this type: f32, with respect to the numbers that integers stand
+// for.
+inline TensorType gradient_type(const TensorType& type) { return {DType::kF32, type.shape}; }
 
 // Handed to a gradient rule. The rule asks which inputs want a gradient and emits nodes for those
 // only: what it does not emit is not computed, and what no emitted node reads is not kept.

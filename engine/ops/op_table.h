@@ -20,6 +20,19 @@
   X(kLinear)                          \
   X(kMatMul)                          \
   X(kDecodeTable)                     \
+  /* 8-bit integers */                \
+  X(kQuantize)                        \
+  X(kDequantize)                      \
+  X(kLevelMask)                       \
+  X(kQConv2d)                         \
+  X(kQConv2dGradWeight)               \
+  X(kQDepthwiseConv2d)                \
+  X(kQDepthwiseConv2dGradWeight)      \
+  X(kQAdd)                            \
+  X(kQGlobalAveragePool)              \
+  X(kQSgdUpdate)                      \
+  X(kQWeightSgdUpdate)                \
+  X(kQBiasSgdUpdate)                  \
   /* arithmetic, with broadcasting */ \
   X(kAdd)                             \
   X(kSub)                             \

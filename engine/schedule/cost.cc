@@ -68,6 +68,12 @@ constexpr ConvOp kConvOps[] = {
      ConvOp::From::kGradInput},
     {&kDepthwiseConv2dGradWeight, CostKind::kDepthwiseGradWeight, CostKind::kDepthwiseGradWeight,
      ConvOp::From::kGradWeight},
+    {&kQConv2d, CostKind::kConv, CostKind::kPointwise, ConvOp::From::kForward},
+    {&kQConv2dGradWeight, CostKind::kConvGradWeight, CostKind::kPointwiseGradWeight,
+     ConvOp::From::kGradWeight},
+    {&kQDepthwiseConv2d, CostKind::kDepthwise, CostKind::kDepthwise, ConvOp::From::kForward},
+    {&kQDepthwiseConv2dGradWeight, CostKind::kDepthwiseGradWeight, CostKind::kDepthwiseGradWeight,
+     ConvOp::From::kGradWeight},
 };
 
 tt_conv2d_shape shape_of(const Graph& graph, const Node& node, const ConvOp& conv) {
@@ -153,6 +159,13 @@ CostKind kind_of(const OpDef* op) {
       {CostKind::kUpdate, &kSgdUpdate},
       {CostKind::kUpdate, &kAdamUpdate},
       {CostKind::kUpdate, &kAdam8Update},
+      {CostKind::kMap, &kQuantize},
+      {CostKind::kMap, &kDequantize},
+      {CostKind::kMap, &kLevelMask},
+      {CostKind::kMap, &kQAdd},
+      {CostKind::kSum, &kQGlobalAveragePool},
+      {CostKind::kUpdate, &kQSgdUpdate},
+      {CostKind::kUpdate, &kQBiasSgdUpdate},
   };
   for (const auto& [kind, listed] : kKinds) {
     if (listed == op) return kind;
@@ -180,7 +193,8 @@ NodeWork node_work(const Graph& graph, const Node& node) {
   if (node.op == &kLinear || node.op == &kMatMul || node.op == &kPointwiseAccumulate) {
     count_product(graph, node, work);
   }
-  if (node.op == &kWeightSgdUpdate || node.op == &kWeightAdamUpdate) {
+  if (node.op == &kWeightSgdUpdate || node.op == &kWeightAdamUpdate ||
+      node.op == &kQWeightSgdUpdate) {
     const TensorType &x = graph.value(node.input(3)).type, &dy = graph.value(node.input(4)).type;
     work.kind = CostKind::kPointwiseGradWeight;
     work.flops = 2 * static_cast<double>(x.elements()) * filled_up(columns_of(dy));

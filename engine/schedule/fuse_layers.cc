@@ -34,7 +34,7 @@ class Fusion {
       if (node.op == &kClipMask) fuse_mask(id);
       if (node.op == &kMaskApply || node.op == &kClipGrad) fuse_keep(id);
       if (node.op == &kAccumulate) fuse_sum(id);
-      if (node.op == &kSgdUpdate || node.op == &kAdamUpdate) fuse_update(id);
+      if (is_one_of(node, {&kSgdUpdate, &kAdamUpdate, &kQSgdUpdate})) fuse_update(id);
     }
     std::erase_if(schedule_.order, [&](NodeId id) { return gone_[index(id)]; });
     graph_.keep_nodes(schedule_.order);
@@ -179,8 +179,11 @@ class Fusion {
     const NodeId producer = graph_.value(dw).producer;
     if (producer == kNoNode || readers_[index(dw)] != 1 || gone_[index(producer)]) return;
     const Node& gradient = graph_.node(producer);
-    if (gradient.op != &kConv2dGradWeight || !is_pointwise(gradient, node.input(kP))) return;
-    if (node.attributes.has("channels")) return;
+    const bool of_integers = node.op == &kQSgdUpdate;
+    if (gradient.op != (of_integers ? &kQConv2dGradWeight : &kConv2dGradWeight) ||
+        !is_pointwise(gradient, node.input(kP)) || node.attributes.has("channels")) {
+      return;
+    }
     const ValueId x = gradient.input(0), dy = gradient.input(1);
     if (is_persistent_view(x) || is_persistent_view(dy)) return;  // its own update may come first
     const size_t from = step_of_[index(producer)] + 1, to = step_of_[index(update)] + 1;
@@ -188,7 +191,13 @@ class Fusion {
     if (bytes(x) + bytes(dy) > bytes(dw) && !make_room(from, to, bytes(x) + bytes(dy))) return;
     std::vector<ValueId> inputs{node.input(kP), node.input(kRest), node.input(kRest + 1), x, dy};
     inputs.insert(inputs.end(), node.inputs.begin() + kRest + 2, node.inputs.end());
-    node.op = node.op == &kSgdUpdate ? &kWeightSgdUpdate : &kWeightAdamUpdate;
+    node.op = node.op == &kSgdUpdate ? &kWeightSgdUpdate
+              : of_integers          ? &kQWeightSgdUpdate
+                                     : &kWeightAdamUpdate;
+    if (of_integers) {
+      node.attributes.set("x_scale", gradient.attributes.number("x_scale"));
+      node.attributes.set("x_zero", gradient.attributes.integer("x_zero"));
+    }
     node.inputs = std::move(inputs);
     graph_.value(dw).producer = kNoNode;
     remove(producer);

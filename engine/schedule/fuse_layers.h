@@ -9,7 +9,8 @@ namespace tinytl {
 //            `room`, also the ClipMask of that, at steps where its mask can live sooner.
 // Backward:  a gradient of an input and the MaskApply or ClipGrad of the activation in front;
 //            a gradient of weights and the Accumulate that adds it to a sum over micro-batches.
-// Update:    the gradient of 1x1 weights and its SgdUpdate or AdamUpdate, where what it is computed
+// Update:    the gradient of 1x1 weights and its SgdUpdate, AdamUpdate or QSgdUpdate, where what it
+// is computed
 //            from is smaller than the gradient, or has room.
 //
 // Always where nobody else reads what lies between. Values keep their ids (those in between are

@@ -13,18 +13,20 @@ namespace {
 // broadcasting.
 bool is_elementwise(const OpDef* op) {
   static constexpr const OpDef* kOps[] = {
-      &kAdd,       &kSub,       &kMul,        &kDiv, &kScale,       &kClip,      &kClipMask,
-      &kMaskApply, &kMaskScale, &kLeakyRelu,  &kAbs, &kHardSigmoid, &kHardSwish, &kSigmoid,
-      &kSilu,      &kGelu,      &kTanh,       &kElu, &kSoftplus,    &kErf,       &kExp,
-      &kLog,       &kSqrt,      &kReciprocal, &kPow, &kNeg,         &kDropout,   &kBroadcastTo};
+      &kAdd,       &kSub,        &kMul,        &kDiv, &kScale,       &kClip,      &kClipMask,
+      &kMaskApply, &kMaskScale,  &kLeakyRelu,  &kAbs, &kHardSigmoid, &kHardSwish, &kSigmoid,
+      &kSilu,      &kGelu,       &kTanh,       &kElu, &kSoftplus,    &kErf,       &kExp,
+      &kLog,       &kSqrt,       &kReciprocal, &kPow, &kNeg,         &kDropout,   &kBroadcastTo,
+      &kQuantize,  &kDequantize, &kQAdd};
   return std::ranges::find(kOps, op) != std::end(kOps);
 }
 
 // Works on each image [H,W,C] of its first input alone; the others are parameters.
 bool is_imagewise(const OpDef* op) {
   static constexpr const OpDef* kOps[] = {
-      &kConv2d,      &kDepthwiseConv2d, &kGroupNorm,     &kBatchNormInference,
-      &kAveragePool, &kMaxPool,         &kMaxPoolArgmax, &kResize};
+      &kConv2d,      &kDepthwiseConv2d,  &kGroupNorm,         &kBatchNormInference,
+      &kAveragePool, &kMaxPool,          &kMaxPoolArgmax,     &kResize,
+      &kQConv2d,     &kQDepthwiseConv2d, &kQGlobalAveragePool};
   return std::ranges::find(kOps, op) != std::end(kOps);
 }
 

@@ -1,0 +1,134 @@
+// SGD on the integers of a quantized layer, in place (Lin et al., MCUNetV3, NeurIPS 2022).
+// Formulas: engine/kernels/kernels.h, sgd_q8.
+//
+//   QSgdUpdate(p, g, rate, scale)                p kQ8, g the f32 gradient of what it stands for
+//   QBiasSgdUpdate(b, g, rate, scale, w)         b i32, in steps of x_scale times w's scale
+//   QWeightSgdUpdate(p, rate, scale, x, dy)      QConv2dGradWeight of a 1x1 kernel and QSgdUpdate,
+//                                                some input channels at a time (weight_update.cc)
+//
+// Attributes: qas (quantization-aware scaling), stochastic (rounding), x_scale of the bias;
+// x_scale and x_zero of x. No momentum: it would have to be of more bits than the weight.
+
+#include <algorithm>
+
+#include "engine/ops/op_table.h"
+#include "engine/ops/product.h"
+
+namespace tinytl {
+namespace {
+
+enum { kP, kG, kRate, kGradScale, kBiasWeight };
+
+tt_integer_step step_of(const Node& node, const float* rate, const float* grad_scale) {
+  return {.rate = *rate,
+          .grad_scale = *grad_scale,
+          .qas = static_cast<int32_t>(node.attributes.integer("qas")),
+          .stochastic = static_cast<int32_t>(node.attributes.integer("stochastic"))};
+}
+
+OutputTypes infer_weight(const Node& node, InputTypes in) {
+  check(in.size() == 4 && in[kP].dtype == DType::kQ8 && in[kP].rank() > 0 &&
+            in[kG] == gradient_type(in[kP]),
+        node, in, "takes a q8 parameter, its f32 gradient, rate and scale");
+  return {};
+}
+
+void update_weight(const Node& node, const KernelArgs& t) {
+  const tt_integer_step step = step_of(node, t.f32(kRate), t.f32(kGradScale));
+  const int64_t columns = columns_of(t.type(kP));
+  const Share rows = t.share(rows_of(t.type(kP)));
+  const int64_t first = rows.begin * columns;
+  t.kernels().sgd_q8(t.mutable_i8(kP) + first, t.f32(kG) + first, t.weights(kP).scale, rows.size(),
+                     columns, first, &step);
+}
+
+OutputTypes infer_bias(const Node& node, InputTypes in) {
+  check(in.size() == 5 && in[kP].dtype == DType::kI32 && in[kG] == gradient_type(in[kP]), node, in,
+        "takes an i32 parameter, its f32 gradient, rate, scale and the weights");
+  check(in[kBiasWeight].dtype == DType::kQ8 && in[kP].shape == Shape{in[kBiasWeight].shape.back()},
+        node, in, "the bias needs one entry a channel of the weights");
+  return {};
+}
+
+void update_bias(const Node& node, const KernelArgs& t) {
+  const tt_integer_step step = step_of(node, t.f32(kRate), t.f32(kGradScale));
+  t.kernels().sgd_i32(t.mutable_i32(kP), t.f32(kG), t.weights(kBiasWeight).scale,
+                      node.attributes.number("x_scale"), t.type(kP).elements(), &step);
+}
+
+namespace fused {
+
+enum { kP, kRate, kScale, kX, kDy };
+
+OutputTypes infer(const Node& node, InputTypes in) {
+  check(in.size() == 5 && in[kP].dtype == DType::kQ8 && in[kP].rank() == 4 &&
+            in[kP].dim(0) * in[kP].dim(1) == 1,
+        node, in, "takes a q8 1x1 kernel, rate, scale, x and dy");
+  check(in[kX].dtype == DType::kI8 && rows_of(in[kX]) == rows_of(in[kDy]) &&
+            columns_of(in[kX]) == in[kP].dim(2) && columns_of(in[kDy]) == columns_of(in[kP]),
+        node, in, "x and dy do not fit p");
+  return {};
+}
+
+constexpr int64_t kChannelGrain = 8;
+
+// Input channels whose part of x, in f32, and of the gradient are in scratch at a time.
+int64_t block_channels(int64_t pixels, int64_t k, int64_t n) {
+  constexpr int64_t kFloats = 4096;
+  const int64_t most = kFloats / std::max(pixels, n) / kChannelGrain * kChannelGrain;
+  return std::min(k, std::max(kChannelGrain, most));
+}
+
+int64_t padded(int64_t floats) { return (floats + 15) / 16 * 16; }
+
+size_t scratch_bytes(const Node&, InputTypes in, const tt_kernels& kernels) {
+  const int64_t pixels = rows_of(in[kX]), n = columns_of(in[kDy]);
+  const int64_t channels = block_channels(pixels, columns_of(in[kX]), n);
+  return static_cast<size_t>(padded(pixels * channels) + padded(channels * n)) * sizeof(float) +
+         product_scratch(weight_product(pixels, channels, n), in[kDy], kernels);
+}
+
+void update(const Node& node, const KernelArgs& t) {
+  const tt_integer_step step = step_of(node, t.f32(kRate), t.f32(kScale));
+  const float x_scale = node.attributes.number("x_scale");
+  const auto x_zero = static_cast<int32_t>(node.attributes.integer("x_zero"));
+  const int64_t pixels = rows_of(t.type(kX)), k = columns_of(t.type(kX));
+  const int64_t n = columns_of(t.type(kDy)), block = block_channels(pixels, k, n);
+  auto* const x = static_cast<float*>(t.scratch());
+  float* const gradient = x + padded(pixels * block);
+  float* const scratch = gradient + padded(block * n);
+  const Share channels = t.share(k, kChannelGrain);
+  for (int64_t first = channels.begin; first < channels.end; first += block) {
+    const int64_t count = std::min(block, channels.end - first);
+    for (int64_t p = 0; p < pixels; ++p) {
+      t.kernels().dequantize_q8(t.i8(kX) + p * k + first, count, x_scale, x_zero, x + p * count);
+    }
+    tt_gemm g = weight_product(pixels, count, n);
+    g.a = x;
+    g.b.f32 = t.f32(kDy);
+    g.c = gradient;
+    t.kernels().gemm(&g, scratch);
+    t.kernels().sgd_q8(t.mutable_i8(kP) + first * n, gradient, t.weights(kP).scale, count, n,
+                       first * n, &step);
+  }
+}
+
+}  // namespace fused
+
+}  // namespace
+
+const OpDef kQSgdUpdate{.name = "QSgdUpdate",
+                        .infer = infer_weight,
+                        .forward = update_weight,
+                        .divides = true,
+                        .mutates = 0b1};
+const OpDef kQBiasSgdUpdate{
+    .name = "QBiasSgdUpdate", .infer = infer_bias, .forward = update_bias, .mutates = 0b1};
+const OpDef kQWeightSgdUpdate{.name = "QWeightSgdUpdate",
+                              .infer = fused::infer,
+                              .forward = fused::update,
+                              .divides = true,
+                              .scratch_bytes = fused::scratch_bytes,
+                              .mutates = 0b1};
+
+}  // namespace tinytl
