@@ -1,5 +1,7 @@
 #include "engine/onnx/builder.h"
 
+#include <algorithm>
+
 #include "engine/ops/op_table.h"
 
 namespace tinytl::internal {
@@ -198,6 +200,45 @@ void Builder::pack_weights() {
     value.type = value.data->type();
   }
   to_pack_.clear();
+}
+
+std::optional<ValueId> Builder::quantized_weight(const Operand& operand,
+                                                 const Arrangement& arrangement) {
+  const auto& [from, order, to] = arrangement;
+  const Levels* const levels = operand.literal->levels.get();
+  if (levels == nullptr || operand.parameter.empty()) return std::nullopt;
+  const ElementType type = levels->of->type;
+  const int64_t middle = type == ElementType::kU8 ? 128 : 0;
+  const bool has_8_bits = type == ElementType::kI8 || type == ElementType::kU8;
+  const bool by_first =
+      levels->scale.size() == 1 || (static_cast<int64_t>(levels->scale.size()) == from[0] &&
+                                    levels->inner * from[0] == operand.literal->elements());
+  const auto is_middle = [&](int64_t zero) { return zero == middle; };
+  if (!has_8_bits || !by_first || !std::ranges::all_of(levels->zero_point, is_middle)) {
+    return std::nullopt;
+  }
+  const std::string key = operand.tensor + " as q8";
+  const auto made = made_.find(key);
+  if (made != made_.end()) return made->second;
+  auto tensor = std::make_shared<Tensor>(TensorType{DType::kQ8, to});
+  std::string name = operand.parameter;
+  while (!names_.insert(name).second) name += "'";
+  if (!without_values.contains(name)) {
+    std::vector<float> ordered(static_cast<size_t>(operand.literal->elements()));
+    Transposer transposer(from, order, ordered);
+    for_each_integer(*levels->of, [&](int64_t level) {
+      const auto element = static_cast<float>(level - middle);
+      transposer.write(std::span(&element, 1));
+    });
+    auto* const codes = reinterpret_cast<int8_t*>(tensor->bytes().data());
+    std::ranges::transform(ordered, codes, [](float v) { return static_cast<int8_t>(v); });
+  }
+  auto* const scale =
+      reinterpret_cast<float*>(tensor->bytes().data() + tensor->type().scale_offset());
+  for (size_t c = 0; c < static_cast<size_t>(from[0]); ++c) {
+    scale[c] = levels->scale[levels->scale.size() == 1 ? 0 : c];
+  }
+  return made_[key] = graph.add_persistent(std::move(name), Role::kWeight, std::move(tensor));
 }
 
 ValueId Builder::new_parameter(std::string name, Role role, Shape shape,

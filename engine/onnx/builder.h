@@ -63,6 +63,9 @@ class Builder {
   Norms norms = Norms::kFolded;          // ImportOptions
   int64_t norms_made = 0;                // for BatchNormalization nodes, where they are not folded
   std::set<ValueId> standardized;        // weights
+  Precision precision = Precision::kFloat;  // ImportOptions
+  // Of f32 biases that the file has as integers.
+  std::map<ValueId, std::shared_ptr<const Levels>> bias_levels;
 
   // Names of the nodes emitted from now on.
   void start(const OnnxNode& node) { node_name_ = node.name(); }
@@ -101,6 +104,9 @@ class Builder {
   // Made once for each role and arrangement.
   ValueId parameter(const Operand& operand, Role role, const Arrangement& arrangement,
                     const std::string& suffix);
+  // The same as kQ8, its levels as they are in the file; empty where that does not have them as 8
+  // bits and a scale for each entry of dimension 0.
+  std::optional<ValueId> quantized_weight(const Operand& operand, const Arrangement& arrangement);
   ValueId new_parameter(std::string name, Role role, Shape shape, std::span<const float> values);
   // The numbers of a parameter, for a rule that changes them.
   std::span<float> numbers_of(ValueId parameter);

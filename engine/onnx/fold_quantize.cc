@@ -3,28 +3,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "engine/onnx/fold.h"
 
 namespace tinytl::internal {
 namespace {
 
-// scale and zero point for each slice of `axis`; one slice where they are scalars.
-struct Quantization {
-  std::vector<float> scale;
-  std::vector<int64_t> zero_point;
-  int64_t inner = 1;  // elements between two slices
-
-  size_t slice(size_t element) const {
-    return scale.size() == 1 ? 0 : element / static_cast<size_t>(inner) % scale.size();
-  }
-};
-
-Quantization quantization_of(const OnnxNode& node, const Literals& inputs) {
+Levels levels_of(const OnnxNode& node, const Literals& inputs) {
   require(inputs.size() >= 2 && inputs[0] && inputs[1], "needs a constant scale");
   const Shape& shape = inputs[0]->shape;
-  Quantization q{floats_of(*inputs[1]), {}};
+  Levels q{inputs[0], floats_of(*inputs[1]), {}};
   q.zero_point = inputs.size() > 2 && inputs[2] ? integers_of(*inputs[2])
                                                 : std::vector<int64_t>(q.scale.size(), 0);
   require(q.zero_point.size() == q.scale.size(), "scale and zero point differ in size");
@@ -42,25 +30,14 @@ Quantization quantization_of(const OnnxNode& node, const Literals& inputs) {
 }  // namespace
 
 LiteralPtr fold_dequantize(const OnnxNode& node, const Literals& inputs) {
-  const Quantization q = quantization_of(node, inputs);
-  const Literal& from = *inputs[0];
   auto to = std::make_shared<Literal>();
-  to->shape = from.shape;
-  to->bytes.resize(static_cast<size_t>(from.elements()) * sizeof(float));
-  size_t i = 0;
-  for_each_integer(from, [&](int64_t level) {
-    const size_t s = q.slice(i);
-    // Clipped so that a damaged zero point cannot overflow; exact for every real one.
-    const int64_t zero = std::clamp<int64_t>(q.zero_point[s], INT32_MIN, INT32_MAX);
-    const int64_t value = std::clamp<int64_t>(level, INT32_MIN, INT32_MAX);
-    const float x = static_cast<float>(value - zero) * q.scale[s];
-    std::memcpy(to->bytes.data() + sizeof(float) * i++, &x, sizeof(float));
-  });
+  to->levels = std::make_shared<Levels>(levels_of(node, inputs));
+  to->shape = inputs[0]->shape;
   return to;
 }
 
 LiteralPtr fold_quantize(const OnnxNode& node, const Literals& inputs) {
-  const Quantization q = quantization_of(node, inputs);
+  const Levels q = levels_of(node, inputs);
   node.ignore("saturate");
   node.ignore("output_dtype");
   const bool is_signed = inputs.size() > 2 && inputs[2] && inputs[2]->type == ElementType::kI8;

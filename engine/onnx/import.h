@@ -28,6 +28,14 @@ enum class Norms : uint8_t {
 // "folded", "group", "batch".
 std::optional<Norms> parse_norms(std::string_view name);
 
+// Of a file whose activations and weights are quantized (QuantizeLinear, DequantizeLinear).
+enum class Precision : uint8_t {
+  kFloat,  // the network of the numbers that the integers stand for
+  // Layers of 8-bit integers (engine/ops/q_layer.h), int32 biases; the classifier stays in f32, and
+  // so does every other operator that has no integer form.
+  kInt8,
+};
+
 struct ImportOptions {
   // Dimension 0 of the network's inputs. 0: what the file says, and 1 where it leaves it open.
   int64_t batch = 1;
@@ -37,6 +45,11 @@ struct ImportOptions {
   int64_t resolution = 0;
   // Unless kFolded, a file without BatchNormalization nodes is refused.
   Norms norms = Norms::kFolded;
+  // kInt8: a file without quantized convolutions is refused.
+  Precision precision = Precision::kFloat;
+  // Of kInt8: layers round in integers alone (tt_requantize::fixed_point), not by float
+  // multipliers.
+  bool fixed_point = false;
   // Parameters, by their name in the graph, whose values are not read: they stay zero and take no
   // memory until something writes them. For those that will be replaced.
   std::set<std::string> without_values = {};
@@ -54,7 +67,7 @@ struct ImportOptions {
 // or more that feeds a convolution, a pooling or a resizing is stored with its channels last, and
 // so is one that can only be images ([N,1,H,W] or [N,3,H,W]). Outputs have the dimension order of
 // the file. A quantize/dequantize pair on an activation is dropped, on a weight it is applied: the
-// network is imported as its dequantized float network.
+// network is imported as its dequantized float network, unless `precision` says otherwise.
 //
 // Needs about the bytes of the parameters plus one tensor: each tensor of the file is freed as soon
 // as it is converted, and of those that are packed (ImportOptions) no more than two are floats at a

@@ -157,6 +157,25 @@ void leave_stub(Proto& tensor, bool has_elements) {
   if (has_elements) tensor.set_raw_data("-");
 }
 
+// Calls f with the numbers that the levels stand for, piece by piece.
+void dequantize(const Levels& levels, const std::function<void(std::span<const float>)>& f) {
+  constexpr size_t kPiece = 4096;
+  std::vector<float> piece;
+  piece.reserve(kPiece);
+  size_t i = 0;
+  for_each_integer(*levels.of, [&](int64_t level) {
+    const size_t s = levels.slice(i++);
+    // Clipped so that a damaged zero point cannot overflow; exact for every real one.
+    const int64_t zero = std::clamp<int64_t>(levels.zero_point[s], INT32_MIN, INT32_MAX);
+    const int64_t value = std::clamp<int64_t>(level, INT32_MIN, INT32_MAX);
+    piece.push_back(static_cast<float>(value - zero) * levels.scale[s]);
+    if (piece.size() < kPiece) return;
+    f(piece);
+    piece.clear();
+  });
+  f(piece);
+}
+
 }  // namespace
 
 int64_t Literal::elements() const { return checked_elements(shape); }
@@ -168,25 +187,28 @@ void Literal::for_each_piece(const std::function<void(std::span<const float>)>& 
   };
   if (file) {
     read_pieces(*file, floats);
+  } else if (levels != nullptr) {
+    dequantize(*levels, f);
   } else {
     floats(bytes);
   }
 }
 
 LiteralPtr loaded(const LiteralPtr& literal) {
-  if (literal == nullptr || !literal->file) return literal;
+  if (literal == nullptr || (!literal->file && literal->levels == nullptr)) return literal;
+  if (literal->levels != nullptr) return make_literal(literal->shape, floats_of(*literal));
   return std::make_shared<Literal>(
-      Literal{literal->type, literal->shape, read_all(*literal->file), std::nullopt});
+      Literal{literal->type, literal->shape, read_all(*literal->file)});
 }
 
 LiteralPtr make_literal(Shape shape, std::span<const float> values) {
-  return std::make_shared<Literal>(Literal{ElementType::kF32, std::move(shape),
-                                           packed(values.data(), values.size()), std::nullopt});
+  return std::make_shared<Literal>(
+      Literal{ElementType::kF32, std::move(shape), packed(values.data(), values.size())});
 }
 
 LiteralPtr make_literal(Shape shape, std::span<const int64_t> values) {
-  return std::make_shared<Literal>(Literal{ElementType::kI64, std::move(shape),
-                                           packed(values.data(), values.size()), std::nullopt});
+  return std::make_shared<Literal>(
+      Literal{ElementType::kI64, std::move(shape), packed(values.data(), values.size())});
 }
 
 std::vector<float> floats_of(const Literal& literal) {

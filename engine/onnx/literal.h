@@ -20,17 +20,33 @@ namespace tinytl::internal {
 enum class ElementType : uint8_t { kF32, kI64, kI32, kI8, kU8 };
 inline constexpr bool is_integer(ElementType type) { return type != ElementType::kF32; }
 
+struct Levels;
+
 struct Literal {
   ElementType type = ElementType::kF32;
   Shape shape;
   std::string bytes;  // elements in order, little endian, no padding; or empty, and then
-  std::optional<FileRange> file;  // they are still there (only floats)
+  std::optional<FileRange> file = std::nullopt;    // they are still there (only floats),
+  std::shared_ptr<const Levels> levels = nullptr;  // or are what these stand for (only floats)
 
   int64_t elements() const;
   // Calls f with all elements, piece by piece; `type` must be kF32.
   void for_each_piece(const std::function<void(std::span<const float>)>& f) const;
 };
 using LiteralPtr = std::shared_ptr<const Literal>;
+
+// Quantized numbers: element i of `of` stands for (of[i] - zero_point[s]) * scale[s], s its slice
+// of one axis; one slice where there is one scale.
+struct Levels {
+  LiteralPtr of;
+  std::vector<float> scale;
+  std::vector<int64_t> zero_point;
+  int64_t inner = 1;  // elements between two slices
+
+  size_t slice(size_t element) const {
+    return scale.size() == 1 ? 0 : element / static_cast<size_t>(inner) % scale.size();
+  }
+};
 
 // The same with its elements in memory.
 LiteralPtr loaded(const LiteralPtr& literal);

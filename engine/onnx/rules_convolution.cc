@@ -13,14 +13,20 @@ Attributes convolution_attributes(const Window& w) {
   return {{"strides", w.strides}, {"pads", w.pads}, {"dilations", w.dilations}};
 }
 
-// OIHW (or OIL) of the file, as [kh,kw,ci,co] or, depthwise, [kh,kw,c].
-ValueId convolution_weight(Builder& builder, const Operand& weight, bool depthwise) {
+// OIHW (or OIL) of the file, as [kh,kw,ci,co] or, depthwise, [kh,kw,c]. `of_levels`: in 8 bits
+// where the file has them so.
+ValueId convolution_weight(Builder& builder, const Operand& weight, bool depthwise,
+                           bool of_levels) {
   const Shape& s = weight.literal->shape;
   const int64_t height = s.size() == 4 ? s[2] : 1, width = s.back();
   const Order order = s.size() == 4 ? Order{2, 3, 1, 0} : Order{2, 1, 0};
   Shape shape{height, width, s[1], s[0]};
   if (depthwise) shape.erase(shape.begin() + 2);
-  return builder.parameter(weight, Role::kWeight, {s, order, shape}, "weight");
+  const Arrangement arrangement{s, order, shape};
+  if (of_levels) {
+    if (const auto w = builder.quantized_weight(weight, arrangement)) return *w;
+  }
+  return builder.parameter(weight, Role::kWeight, arrangement, "weight");
 }
 
 void conv(Builder& builder, const OnnxNode& node) {
@@ -37,13 +43,15 @@ void conv(Builder& builder, const OnnxNode& node) {
               std::to_string(groups) + " do not fit");
 
   const bool depthwise = groups > 1 && groups == in[1] && groups == weight[0];
-  std::vector<ValueId> inputs{absorb_pad(builder, spatial_value(builder, x), window),
-                              convolution_weight(builder, w, depthwise)};
+  const ValueId value = absorb_pad(builder, spatial_value(builder, x), window);
+  const bool of_levels = builder.producer(value, kDequantize) != nullptr;
+  std::vector<ValueId> inputs{value, convolution_weight(builder, w, depthwise, of_levels)};
   if (node.has_input(2)) {
     const Operand& bias = builder.input(node, 2);
     const Shape shape = builder.constant_input(node, 2, "the bias")->shape;
     require(shape == Shape{weight[0]}, "the bias has shape " + to_string(shape));
     inputs.push_back(builder.parameter(bias, Role::kBias, {shape, {0}, shape}, "bias"));
+    if (of_levels) builder.bias_levels[inputs.back()] = bias.literal->levels;
   }
   Attributes attributes = convolution_attributes(window);
   if (!depthwise) attributes.set("groups", groups);

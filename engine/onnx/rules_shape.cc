@@ -3,6 +3,7 @@
 #include <onnx/onnx_pb.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/onnx/rules.h"
 
@@ -75,11 +76,39 @@ void cast(Builder& builder, const OnnxNode& node) {
   identity(builder, node);
 }
 
+// Scale and zero point of an activation, as those of signed 8 bits; empty where it has not 8 bits
+// and one of each.
+struct ActivationLevels {
+  float scale;
+  int64_t zero;
+};
+std::optional<ActivationLevels> activation_levels(const Builder& builder, const OnnxNode& node) {
+  const LiteralPtr scale = builder.constant_input(node, 1, "the scale");
+  if (scale->elements() != 1) return std::nullopt;
+  const float number = floats_of(*scale)[0];
+  if (!(number > 0) || !std::isfinite(number)) return std::nullopt;
+  if (!node.has_input(2)) return ActivationLevels{number, -128};  // ONNX: unsigned, 0
+  const LiteralPtr zero = builder.constant_input(node, 2, "the zero point");
+  const bool is_unsigned = zero->type == ElementType::kU8;
+  if (zero->elements() != 1 || (!is_unsigned && zero->type != ElementType::kI8)) {
+    return std::nullopt;
+  }
+  return ActivationLevels{number, single_integer(*zero) - (is_unsigned ? 128 : 0)};
+}
+
 // On an activation, quantizing and dequantizing again is the identity of the float network.
 void quantize(Builder& builder, const OnnxNode& node) {
   for (const char* unused : {"axis", "saturate", "block_size", "output_dtype"}) node.ignore(unused);
   Operand x = builder.input(node, 0);
   x.quantized = true;
+  if (builder.precision == Precision::kInt8) {
+    if (const auto levels = activation_levels(builder, node)) {
+      x = builder.plain(x);
+      x.value = builder.emit(kQuantize, {x.value},
+                             {{"y_scale", levels->scale}, {"y_zero", levels->zero}});
+      x.exclusive = true;
+    }
+  }
   define_alias(builder, node, x);
 }
 
@@ -89,6 +118,13 @@ void dequantize(Builder& builder, const OnnxNode& node) {
   require(x != nullptr && x->quantized, "its input is not from a QuantizeLinear");
   Operand plain = *x;
   plain.quantized = false;
+  if (builder.type(plain.value).dtype == DType::kI8) {
+    const auto levels = activation_levels(builder, node);
+    require(levels.has_value(), "its scale and zero point are not those of 8 bits");
+    plain.value = builder.emit(kDequantize, {plain.value},
+                               {{"x_scale", levels->scale}, {"x_zero", levels->zero}});
+    plain.exclusive = true;
+  }
   define_alias(builder, node, plain);
 }
 

@@ -4,6 +4,7 @@
 
 #include "engine/onnx/fold.h"
 #include "engine/onnx/fuse.h"
+#include "engine/onnx/fuse_integers.h"
 #include "engine/onnx/rules.h"
 #include "engine/ops/passes.h"
 
@@ -65,6 +66,7 @@ class Translator {
     builder_.without_values = options.without_values;
     builder_.packed = options.packed;
     builder_.norms = options.norms;
+    builder_.precision = options.precision;
     builder_.graph.source = file_.name;
   }
 
@@ -78,6 +80,7 @@ class Translator {
     fail_without_norms();
     add_outputs();
     fail_if_unsupported();
+    if (options_.precision == Precision::kInt8) fuse_integers(builder_, options_.fixed_point);
     result_.graph = prune(builder_.graph);
     fuse(result_.graph);
     result_.graph = prune(result_.graph);
