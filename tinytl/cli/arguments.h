@@ -28,6 +28,7 @@ struct MethodArguments {
   std::string model;    // a file, or
   std::string network;  // a reference network
   std::string update;   // empty: bias
+  std::string scheme;   // of --update sparse: a file, or last:K
   bool freeze_weights = false;
   std::string frozen_weights = "float";
   std::string save_activations = "float";

@@ -4,6 +4,7 @@
 
 #include "tinytl/cli/arguments.h"
 #include "tinytl/cli/option_checks.h"
+#include "tinytl/cli/scheme_argument.h"
 
 namespace tinytl::cli {
 namespace {
@@ -21,6 +22,14 @@ const std::map<std::string, DefaultRates> kDefaultRates = {{"adam", kAdamRates},
                                                            {"adamw8bit", kAdamRates},
                                                            {"sgd", {5e-2, 5e-3, 5e-3, 1e-3}}};
 
+// The entries, wherever their file is.
+std::string scheme_text(const MethodArguments& method) {
+  std::string text;
+  if (method.scheme.empty()) return text;
+  for (const SchemeEntry& entry : scheme_of(method).train) text += ' ' + to_text(entry);
+  return " --scheme" + text;
+}
+
 // The options that shape the result and that nothing else in a checkpoint shows.
 std::string recipe_of(const LoopArguments& loop, const MethodArguments& method,
                       const ImageArguments& image, double hold_out) {
@@ -29,12 +38,12 @@ std::string recipe_of(const LoopArguments& loop, const MethodArguments& method,
       "--weight-decay {} --momentum {} "
       "--nesterov {} --accumulate {} --schedule {} --warmup-epochs {} --crop-area {} --flip {} "
       "--jitter {} --no-augment {} --hold-out {} --memory-budget {} --arena-budget {} --xnnpack {} "
-      "--frozen-weights {} --save-activations {} --width {}",
+      "--frozen-weights {} --save-activations {} --width {}{}",
       method.optimizer, loop.keep, method.loss, method.label_smoothing, method.dropout,
       method.clip_norm, method.weight_decay, method.momentum, method.nesterov, method.accumulate,
       loop.schedule, loop.warmup_epochs, image.crop_area_min, image.flip, image.jitter,
       image.no_augment, hold_out, method.memory_budget, method.arena_budget, method.xnnpack,
-      method.frozen_weights, method.save_activations, method.width);
+      method.frozen_weights, method.save_activations, method.width, scheme_text(method));
 }
 
 }  // namespace

@@ -46,6 +46,11 @@ Update update_of(const MethodArguments& args) {
     usage_error("--freeze-weights and --update full contradict each other; leave one out");
   }
   const Update update = parse_update(args.update.empty() ? "bias" : args.update).value();
+  if ((update == Update::kSparse) != !args.scheme.empty()) {
+    usage_error(args.scheme.empty()
+                    ? "--update sparse needs --scheme FILE (tinytl-sparsify writes one), or last:K"
+                    : "--scheme says what --update sparse trains; give that too");
+  }
   if (args.norm == "batch") check_batch_norms(args, update);
   return update;
 }

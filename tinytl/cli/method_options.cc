@@ -40,12 +40,19 @@ void add_lite_options(CLI::App& app, LiteOptions& lite) {
 
 void add_method_options(CLI::App& app, MethodArguments& args) {
   add_network_options(app, args);
-  app.add_option("--update", args.update,
-                 "What trains: last (the classifier), bias (default), lite (small modules beside "
-                 "the blocks), lite+bias, norm (scales and shifts) or full")
+  app.add_option(
+         "--update", args.update,
+         "What trains: last (the classifier), bias (default), lite (small modules beside "
+         "the blocks), lite+bias, norm (scales and shifts), sparse (what --scheme names) or "
+         "full")
       ->check(CLI::IsMember(update_names()));
+  app.add_option("--scheme", args.scheme,
+                 "What --update sparse trains: a scheme file, or last:K for the weights and biases "
+                 "of the last K convolutions; the classifier always does")
+      ->type_name("FILE|last:K");
   app.add_flag("--freeze-weights", args.freeze_weights,
-               "No weight of the imported network changes (default unless --update full)");
+               "No weight of the imported network changes, but for those that a scheme names "
+               "(default unless --update full)");
   app.add_option("--frozen-weights", args.frozen_weights,
                  "How weights that do not train are stored: float, int8 (a scale a channel) or "
                  "kmeans (256 numbers a tensor); 8 bits are a quarter of the memory, and change "

@@ -6,6 +6,7 @@
 #include "engine/ops/passes.h"
 #include "engine/schedule/micro_batch.h"
 #include "tinytl/cli/console.h"
+#include "tinytl/cli/scheme_argument.h"
 #include "tinytl/methods/find_classifier.h"
 #include "tinytl/methods/prune_width.h"
 
@@ -74,6 +75,7 @@ void NetworkSource::import(int64_t micro_batch) {
     const bool is_kept = kept != nullptr && kept->data == value.data;
     (is_kept ? imported : known_.replaced).insert(value.name);
   }
+  scheme_ = update_scheme_of(args_, fitted_);
   network = {};  // what is packed now is freed tensor by tensor
   freeze(fitted_);
   const bool keeps_width = args_.width == 1;  // or else it is read as floats to be pruned
@@ -89,9 +91,7 @@ void NetworkSource::freeze(FittedClassifier& network) const {
   const FrozenWeights format = frozen_weights_of(args_);
   if (format == FrozenWeights::kFloat) return;
   std::vector<ValueId> trained;
-  for (const TrainedParameter& p : make_scheme(network, update_of(args_)).parameters) {
-    trained.push_back(p.parameter);
-  }
+  for (const TrainedParameter& p : scheme_.parameters) trained.push_back(p.parameter);
   freeze_weights(network.graph, trained, format);
 }
 
@@ -108,7 +108,7 @@ StepGraphs NetworkSource::build(int64_t micro_batch, std::span<const Tiling> til
   const Loss loss = loss_of(args_);
   OptimizerOptions optimizer = optimizer_of(args_);
   optimizer.accumulation_steps *= static_cast<int>(args_.batch_size / micro_batch);
-  const UpdateScheme scheme = make_scheme(form, update_of(args_));
+  const UpdateScheme scheme = moved_to(form.graph, fitted_.graph, scheme_);
   GradientGraph gradients = differentiate(form.graph, loss, scheme);
   if (args_.save_activations != "float") {
     save_in_ranges(gradients.graph, args_.save_activations == "int8" ? 8 : 4);

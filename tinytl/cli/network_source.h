@@ -22,6 +22,9 @@ class NetworkSource : public StepSource {
   const std::string& fingerprint() const { return fingerprint_; }  // "" with parameters given
   const KnownParameters& known() const { return known_; }
   const FittedClassifier& fitted() const { return fitted_; }
+  const UpdateScheme& scheme() const { return scheme_; }  // what trains of it
+  // Trains that instead, until another network is held.
+  void train(UpdateScheme scheme) { scheme_ = std::move(scheme); }
   const std::vector<LiteModule>& lite_modules() const { return lite_modules_; }
 
   // The divisors of the batch that the network can be built at, itself first; only itself where a
@@ -40,6 +43,7 @@ class NetworkSource : public StepSource {
   const int64_t classes_;
   int64_t micro_batch_ = 0;  // of what is held
   FittedClassifier fitted_;
+  UpdateScheme scheme_;
   std::vector<LiteModule> lite_modules_;
   const KnownParameters given_;
   KnownParameters known_;

@@ -22,12 +22,13 @@ Examples:
   tinytl-plan --model mobilenet_v2.onnx --classes 10 --update full --batch-size 1 --report plan.json
   tinytl-plan --model mobilenet_v2.onnx --classes 10 --memory-budget 15MB
   tinytl-plan --model mobilenet_v2.onnx --classes 10 --chart --svg plan.svg --html plan.html
-  tinytl-plan --network proxylessnas-mobile --classes 102 --update lite+bias --accounting tinytl)";
+  tinytl-plan --network proxylessnas-mobile --classes 102 --update lite+bias --accounting tinytl
+  tinytl-plan --model mcunet.onnx --update sparse --scheme scheme.json --accounting mcunetv3)";
 
 // What to show of the plan besides its figures. Empty names: no such file.
 struct Views {
   std::string svg, html, report;
-  std::string accounting;  // tinytl, or empty: none
+  std::string accounting;  // tinytl or mcunetv3; empty: none
   bool chart = false, explain = false;
 };
 
@@ -36,9 +37,9 @@ void add_output_options(CLI::App& app, Views& views) {
   app.add_option("--svg", views.svg, "Write a picture of the plan: a rectangle a tensor");
   app.add_option("--html", views.html, "Write the picture as a page that explains it");
   app.add_option("--accounting", views.accounting,
-                 "tinytl: also the memory as the TinyTL paper counts it, to compare with its "
-                 "figures")
-      ->check(CLI::IsMember({"tinytl"}));
+                 "tinytl or mcunetv3: also the memory as the authors of that paper count it, to "
+                 "compare with their figures")
+      ->check(CLI::IsMember({"tinytl", "mcunetv3"}));
   app.add_flag("--chart", views.chart, "Draw the bytes alive at each step");
   app.add_flag("--explain", views.explain,
                "List the tensors that need most at once, and why each activation is saved");
@@ -65,8 +66,13 @@ std::string budget_text(const MethodArguments& args) {
   return args.memory_budget.empty() ? arena : arena + ", memory budget " + args.memory_budget;
 }
 
-void show(const Views& views, const MethodArguments& args, const Setup& setup,
-          const std::optional<PaperBill>& bill) {
+// Of the authors that --accounting names.
+struct Bills {
+  std::optional<PaperBill> tinytl;
+  std::optional<Mcunetv3Bill> mcunetv3;
+};
+
+void show(const Views& views, const MethodArguments& args, const Setup& setup, const Bills& bills) {
   constexpr int kColumns = 100, kRows = 24;
   const Program& step = setup.session->step_program();
   const PlanTitle title{network_name(args), std::string(name_of(update_of(args))),
@@ -77,7 +83,8 @@ void show(const Views& views, const MethodArguments& args, const Setup& setup,
   if (views.explain) fmt::print("\n{}", explain_plan(step));
   if (!views.report.empty()) {
     Json report = plan_report(args, setup);
-    if (bill.has_value()) add_paper_bill(report, *bill);
+    if (bills.tinytl.has_value()) add_paper_bill(report, *bills.tinytl);
+    if (bills.mcunetv3.has_value()) add_mcunetv3_bill(report, *bills.mcunetv3);
     write_report(views.report, report);
   }
   if (!views.svg.empty()) replace_file(views.svg, plan_svg(step, title));
@@ -126,8 +133,9 @@ int plan(const MethodArguments& args, int64_t classes, const Views& views) {
                {{"--report", views.report}, {"--svg", views.svg}, {"--html", views.html}});
   if (args.loss == "mse") classes = 0;
   const Setup setup = prepare(args, classes);
-  std::optional<PaperBill> bill;
-  if (!views.accounting.empty()) bill = paper_bill_of(args, classes);
+  Bills bills;
+  if (views.accounting == "tinytl") bills.tinytl = paper_bill_of(args, classes);
+  if (views.accounting == "mcunetv3") bills.mcunetv3 = mcunetv3_bill_of(args, classes);
   fmt::print("tinytl-plan: {} update of {}\n\n", name_of(update_of(args)), network_name(args));
   print_line("network", setup.imported);
   print_line("classifier", setup.classifier);
@@ -136,7 +144,8 @@ int plan(const MethodArguments& args, int64_t classes, const Views& views) {
   print_levers(setup);
   print_memory(setup.session->memory(), setup.session->step_program());
   if (args.norm != "folded") print_norm_choices(args, classes);
-  if (bill.has_value()) print_paper_bill(*bill, args.batch_size);
+  if (bills.tinytl.has_value()) print_paper_bill(*bills.tinytl, args.batch_size);
+  if (bills.mcunetv3.has_value()) print_mcunetv3_bill(*bills.mcunetv3);
   const MemoryReport& memory = setup.session->memory();
   print_line(
       "inference alone",
@@ -147,7 +156,7 @@ int plan(const MethodArguments& args, int64_t classes, const Views& views) {
                          bytes_text(order_free_floor(setup.session->step_program().graph,
                                                      *tt_best_kernels(), args.threads))));
   print_line("predicted step", fmt::format("{:.1f} ms", 1e3 * setup.predicted_seconds));
-  show(views, args, setup, bill);
+  show(views, args, setup, bills);
   return kDone;
 }
 

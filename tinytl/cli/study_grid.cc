@@ -102,7 +102,7 @@ Words options_of(const StudyArguments& args, const Names& names, const StudyRow&
 }  // namespace
 
 const Words& study_methods() {
-  static const Words methods{"last", "bias", "lite", "lite+bias", "norm", "full"};
+  static const Words methods{"last", "bias", "lite", "lite+bias", "norm", "full", "sparse"};
   return methods;
 }
 

@@ -3,8 +3,8 @@
 
 namespace tinytl::cli {
 
-// Light, for paper and slides. m0 to m5: the methods from last to full, hues of Okabe and Ito that
-// differ in lightness too; lines differ in their dashes as well.
+// Light, for paper and slides. m0 to m6: the methods from last to sparse, hues of Okabe and Ito
+// that differ in lightness too; lines differ in their dashes as well.
 inline constexpr const char* kStudyStyle = R"(<style>
 .study{font-family:"Helvetica Neue",Helvetica,Arial,"Liberation Sans",sans-serif}
 .study text{fill:#24292f;font-size:12.5px}
@@ -31,6 +31,7 @@ inline constexpr const char* kStudyStyle = R"(<style>
 .study .m3{fill:#d5541c;stroke:#d5541c}
 .study .m4{fill:#b07cc6;stroke:#b07cc6}
 .study .m5{fill:#1f2a44;stroke:#1f2a44}
+.study .m6{fill:#c08a1e;stroke:#c08a1e}
 .study g text,.study g[class] text{stroke:none}
 .study path.mark{stroke:#fff}
 .study text.words{paint-order:stroke;stroke:#fff;stroke-width:3px;stroke-linejoin:round}
@@ -41,6 +42,7 @@ inline constexpr const char* kStudyStyle = R"(<style>
 .study .m3 .hollow{stroke:#d5541c}
 .study .m4 .hollow{stroke:#b07cc6}
 .study .m5 .hollow{stroke:#1f2a44}
+.study .m6 .hollow{stroke:#c08a1e}
 .study path.hollow{fill:#fff;stroke-width:2}
 .study path.neutral.hollow{fill:#fff;stroke:#57606a}
 .study path.curve{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}
@@ -49,6 +51,7 @@ inline constexpr const char* kStudyStyle = R"(<style>
 .study path.curve.m2{stroke-dasharray:3 3.5}
 .study path.curve.m4{stroke-dasharray:9 3 1 3}
 .study path.curve.m3{stroke-width:2.4}
+.study path.curve.m6{stroke-dasharray:12 3}
 .study path.band{stroke:none;fill-opacity:.14}
 .study path.alive{stroke:none;fill-opacity:.22}
 .study path.outline{fill:none;stroke-width:1.3}
@@ -63,7 +66,7 @@ inline constexpr const char* kStudyStyle = R"(<style>
 // The page, and what differs there in the dark.
 inline constexpr const char* kStudyPageStyle = R"(<style>
 :root{color-scheme:light dark;--ink:#1b1f24;--muted:#656d76;--paper:#fff;--rule:#e1e4e8;--well:#f6f8fa;
---m0:#9aa3ad;--m1:#4fa8e0;--m2:#12937a;--m3:#d5541c;--m4:#b07cc6;--m5:#1f2a44}
+--m0:#9aa3ad;--m1:#4fa8e0;--m2:#12937a;--m3:#d5541c;--m4:#b07cc6;--m5:#1f2a44;--m6:#c08a1e}
 body{margin:0 auto;max-width:1200px;padding:40px 28px 72px;background:var(--paper);color:var(--ink);
 font:15px/1.55 "Helvetica Neue",Helvetica,Arial,"Liberation Sans",sans-serif;font-variant-numeric:tabular-nums}
 h1{font-size:28px;line-height:1.2;margin:0 0 4px;letter-spacing:-.01em}
@@ -93,7 +96,7 @@ pre{background:var(--well);padding:14px 16px;border-radius:6px;overflow-x:auto;f
 white-space:pre-wrap;overflow-wrap:anywhere}
 @media (prefers-color-scheme:dark){
 :root{--ink:#e6edf3;--muted:#9198a1;--paper:#0f1318;--rule:#2a313a;--well:#171d24;
---m0:#7d8590;--m1:#58aee6;--m2:#2aa98d;--m3:#ea6a35;--m4:#bd8dd1;--m5:#e6edf3}
+--m0:#7d8590;--m1:#58aee6;--m2:#2aa98d;--m3:#ea6a35;--m4:#bd8dd1;--m5:#e6edf3;--m6:#d9a53a}
 .study text{fill:#e6edf3}
 .study .paper{fill:#0f1318}
 .study .muted{fill:#9198a1}
@@ -109,6 +112,7 @@ white-space:pre-wrap;overflow-wrap:anywhere}
 .study .m3{fill:#ea6a35;stroke:#ea6a35}
 .study .m4{fill:#bd8dd1;stroke:#bd8dd1}
 .study .m5{fill:#e6edf3;stroke:#e6edf3}
+.study .m6{fill:#d9a53a;stroke:#d9a53a}
 .study path.mark,.study text.words{stroke:#0f1318}
 .study path.hollow,.study path.neutral.hollow{fill:#0f1318}
 .study path.neutral.hollow{stroke:#9198a1}
@@ -118,6 +122,7 @@ white-space:pre-wrap;overflow-wrap:anywhere}
 .study .m3 .hollow{stroke:#ea6a35}
 .study .m4 .hollow{stroke:#bd8dd1}
 .study .m5 .hollow{stroke:#e6edf3}
+.study .m6 .hollow{stroke:#d9a53a}
 .study .arena{fill:#c3cbd4}
 .study .trainable{fill:#8b949e}
 .study .optimizer{fill:#5f6975}

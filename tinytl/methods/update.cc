@@ -10,12 +10,14 @@ namespace {
 
 constexpr std::pair<Update, std::string_view> kNames[] = {
     {Update::kLast, "last"},          {Update::kBias, "bias"}, {Update::kLite, "lite"},
-    {Update::kLiteBias, "lite+bias"}, {Update::kNorm, "norm"}, {Update::kFull, "full"}};
+    {Update::kLiteBias, "lite+bias"}, {Update::kNorm, "norm"}, {Update::kSparse, "sparse"},
+    {Update::kFull, "full"}};
 
 bool trains(Update update, Role role, bool is_scale) {
   switch (update) {
     case Update::kLast:
     case Update::kLite:
+    case Update::kSparse:
       return false;
     case Update::kBias:
     case Update::kLiteBias:

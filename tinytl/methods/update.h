@@ -19,6 +19,7 @@ enum class Update : uint8_t {
   kLite,      // lite residual modules
   kLiteBias,  // both
   kNorm,      // the scale and shift of every channel behind a layer
+  kSparse,    // what a scheme file names (Lin et al., NeurIPS 2022): sparse_update/
   kFull,      // every parameter
 };
 
@@ -42,7 +43,7 @@ FittedClassifier in_form_for(Update update, FittedClassifier network, const Lite
 
 // Which parameters of such a network train. Those of `classifier` do under every method, as group
 // kHead; they may be empty (an autoencoder): then kLast is refused with InputError. Those of lite
-// residual modules do as group kLite.
+// residual modules do as group kLite. Of kSparse, the classifier alone: the rest is in a file.
 UpdateScheme make_scheme(const Graph& graph, Update update, std::span<const ValueId> classifier,
                          std::span<const ValueId> lite = {});
 inline UpdateScheme make_scheme(const FittedClassifier& network, Update update) {
