@@ -26,21 +26,26 @@ constexpr uint32_t kGraphTag = 7 << 3 | 2, kInitializerTag = 5 << 3 | 2, kRawDat
 
 size_t length_delimited(size_t bytes) { return 1 + CodedOutputStream::VarintSize64(bytes) + bytes; }
 
-onnx::TensorProto header_of(const Initializer& initializer) {
+onnx::TensorProto header_of(const Initializer& initializer, DType type) {
   onnx::TensorProto tensor;
   tensor.set_name(initializer.name);
-  tensor.set_data_type(initializer.is_code ? onnx::TensorProto::INT8 : onnx::TensorProto::FLOAT);
+  tensor.set_data_type(type == DType::kI32   ? onnx::TensorProto::INT32
+                       : initializer.is_code ? onnx::TensorProto::INT8
+                                             : onnx::TensorProto::FLOAT);
   for (const int64_t dim : initializer.shape) tensor.add_dims(dim);
   return tensor;
 }
 
 size_t data_bytes(const Graph& graph, const Initializer& initializer) {
-  const auto elements = static_cast<size_t>(graph.value(initializer.value).type.elements());
-  return initializer.is_code ? elements : elements * sizeof(float);
+  const TensorType& type = graph.value(initializer.value).type;
+  const auto elements = static_cast<size_t>(type.elements());
+  return initializer.is_code && type.dtype != DType::kI32 ? elements : elements * sizeof(float);
 }
 
 size_t tensor_bytes(const Graph& graph, const Initializer& initializer) {
-  return header_of(initializer).ByteSizeLong() + length_delimited(data_bytes(graph, initializer));
+  const DType type = graph.value(initializer.value).type.dtype;
+  return header_of(initializer, type).ByteSizeLong() +
+         length_delimited(data_bytes(graph, initializer));
 }
 
 // The numbers of an initializer where its tensor does not have them as f32.
@@ -56,6 +61,10 @@ std::vector<float> numbers_of(const Initializer& initializer, const Tensor& data
 }
 
 void write_numbers(CodedOutputStream& out, const Initializer& initializer, const Tensor& data) {
+  if (data.type().dtype == DType::kI32) {  // a bias: nothing to move
+    out.WriteRaw(data.bytes().data(), static_cast<int>(data.bytes().size()));
+    return;
+  }
   std::vector<float> unpacked;
   if (is_packed(data.type().dtype)) unpacked = numbers_of(initializer, data);
   std::span<const float> values = unpacked.empty() ? data.f32() : unpacked;
@@ -76,7 +85,7 @@ void write_numbers(CodedOutputStream& out, const Initializer& initializer, const
 void write_initializer(CodedOutputStream& out, const Graph& graph, const Initializer& initializer) {
   out.WriteVarint32(kInitializerTag);
   out.WriteVarint64(tensor_bytes(graph, initializer));
-  header_of(initializer).SerializeToCodedStream(&out);
+  header_of(initializer, graph.value(initializer.value).type.dtype).SerializeToCodedStream(&out);
   out.WriteVarint32(kRawDataTag);
   out.WriteVarint64(data_bytes(graph, initializer));
   write_numbers(out, initializer, *graph.value(initializer.value).data);

@@ -14,6 +14,7 @@ using ExportTable = std::map<const OpDef*, ExportRule>;
 void add_layer_exports(ExportTable& table);
 void add_map_exports(ExportTable& table);
 void add_shape_exports(ExportTable& table);
+void add_integer_exports(ExportTable& table);
 
 // The tensor that holds input 0 of the node without moving it, and in which order.
 Held as_held(Exporter& exporter);

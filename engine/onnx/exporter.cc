@@ -33,12 +33,18 @@ std::optional<size_t> scale_axis(const Initializer& i) {
   return static_cast<size_t>(std::ranges::find(i.order, last) - i.order.begin());
 }
 
+std::span<const float> scales_of(const Tensor& q8) {
+  return {reinterpret_cast<const float*>(q8.bytes().data() + q8.type().scale_offset()),
+          static_cast<size_t>(q8.type().shape.back())};
+}
+
 const ExportTable& all_exports() {
   static const ExportTable exports = [] {
     ExportTable table;
     add_layer_exports(table);
     add_map_exports(table);
     add_shape_exports(table);
+    add_integer_exports(table);
     return table;
   }();
   return exports;
@@ -173,7 +179,10 @@ bool Exporter::mixes_rows(const Node& node) const {
 
 // A constant with a row for each sample.
 bool Exporter::has_constant_rows(const Node& node) const {
-  if (node.op == &kConv2d || node.op == &kDepthwiseConv2d || node.op == &kLinear) return false;
+  for (const OpDef* layer :
+       {&kConv2d, &kDepthwiseConv2d, &kLinear, &kQConv2d, &kQDepthwiseConv2d}) {
+    if (node.op == layer) return false;
+  }
   const size_t rank = type(node.output()).rank();
   for (const ValueId id : node.inputs) {
     if (!is_constant(id) || type(id).rank() != rank || rank == 0) continue;
@@ -288,27 +297,34 @@ std::string Exporter::parameter(ValueId value, const Shape& from, const Order& o
   const Initializer initializer{name, shape, value, from, order};
   const auto axis = scale_axis(initializer);
   if (type(value).dtype == DType::kQ8 && axis.has_value()) {
-    dequantize(initializer, *axis);
+    dequantize(initializer, *axis, scales_of(*graph_.value(value).data));
   } else {
     initializers.push_back(initializer);
   }
   return made_[key] = name;
 }
 
+std::string Exporter::integer_bias(ValueId bias, ValueId weight, float x_scale) {
+  const Value& value = graph_.value(bias);
+  const auto of_weight = scales_of(*graph_.value(weight).data);
+  std::vector<float> scales(of_weight.begin(), of_weight.end());
+  for (float& s : scales) s *= x_scale;
+  const Initializer initializer{value.name, value.type.shape, bias, value.type.shape, {0}};
+  dequantize(initializer, /*axis=*/0, scales);
+  return value.name;
+}
+
 // The codes and their scales as tensors, and the node that makes weights of them.
-void Exporter::dequantize(const Initializer& weights, size_t axis) {
+void Exporter::dequantize(const Initializer& weights, size_t axis,
+                          std::span<const float> scales_of_codes) {
   Initializer codes = weights;
   codes.name = unique(weights.name + ".codes");
   codes.is_code = true;
   onnx::TensorProto& scales = *model.mutable_graph()->add_initializer();
   scales.set_name(unique(weights.name + ".scales"));
   scales.set_data_type(onnx::TensorProto::FLOAT);
-  const Tensor& data = *graph_.value(weights.value).data;
-  const auto entries = static_cast<size_t>(data.type().shape.back());
-  scales.add_dims(data.type().shape.back());
-  const auto* const first =
-      reinterpret_cast<const float*>(data.bytes().data() + data.type().scale_offset());
-  for (size_t c = 0; c < entries; ++c) scales.add_float_data(first[c]);
+  scales.add_dims(static_cast<int64_t>(scales_of_codes.size()));
+  for (const float scale : scales_of_codes) scales.add_float_data(scale);
   set_attribute(add("DequantizeLinear", {codes.name, scales.name()}, weights.name), "axis",
                 static_cast<int64_t>(axis));
   initializers.push_back(std::move(codes));

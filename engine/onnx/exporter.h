@@ -33,7 +33,8 @@ struct Initializer {
   ValueId value{UINT32_MAX};
   Shape from;
   Order order;
-  bool is_code = false;  // of a kQ8 value: its 8 bits as they are; otherwise what it stands for
+  bool is_code = false;  // of a kQ8 value: its 8 bits as they are; otherwise what it stands for.
+                         // Those of an i32 value are always as they are
 };
 
 class Exporter {
@@ -58,6 +59,8 @@ class Exporter {
   std::string plain(ValueId value);
   // A persistent value seen as shape `from`, its dimensions put in `order`, then of shape `shape`.
   std::string parameter(ValueId value, const Shape& from, const Order& order, const Shape& shape);
+  // The real numbers of an i32 bias, in steps of x_scale times the scales of `weight`.
+  std::string integer_bias(ValueId bias, ValueId weight, float x_scale);
   // Constants that only the ONNX form needs.
   std::string integers(const std::string& name, const std::vector<int64_t>& values);
   std::string number(const std::string& name, float value);
@@ -83,7 +86,7 @@ class Exporter {
   bool mixes_rows(const Node& node) const;
   bool has_constant_rows(const Node& node) const;
   bool feeds_window(ValueId input) const;
-  void dequantize(const Initializer& weights, size_t axis);
+  void dequantize(const Initializer& weights, size_t axis, std::span<const float> scales);
   std::string moved(const std::string& tensor, const Shape& shape, const Order& permutation);
   void describe(onnx::ValueInfoProto& info, const std::string& name, const Shape& shape) const;
 
