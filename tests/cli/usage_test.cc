@@ -48,6 +48,12 @@ TEST_F(Usage, ContradictionsAreRefused) {
   EXPECT_THAT(train({"--nesterov"}), is_wrong("--optimizer sgd"));
   EXPECT_THAT(train({"--optimizer", "sgd", "--momentum", "0", "--nesterov"}),
               is_wrong("--momentum above 0"));
+  for (const Words& flags : {Words{"--optimizer", "adam"}, Words{"--momentum", "0.9"},
+                             Words{"--weight-decay", "1e-4"}}) {
+    Words integers{"--precision", "int8"};
+    integers.insert(integers.end(), flags.begin(), flags.end());
+    EXPECT_THAT(train(integers), is_wrong("--optimizer sgd --momentum 0"));
+  }
   EXPECT_THAT(train({"--save", "a", "--checkpoint", "a"}), is_wrong("files of their own"));
   EXPECT_THAT(train({"--save", ""}), is_wrong("--save"));
   const Words synthetic{TINYTL_TRAIN, "--model", model, "--synthetic"};

@@ -8,6 +8,7 @@
 #include <iostream>
 #include <optional>
 
+#include "engine/onnx/export.h"
 #include "engine/onnx/import.h"
 #include "engine/ops/op_table.h"
 #include "tinytl/data/dataset.h"
@@ -174,6 +175,31 @@ TEST_P(IntegerNetwork, RoundsEveryLayerAsFloatsDoButForTies) {
 Inference inference_of(Graph graph) {
   constexpr Loss::Kind kLoss = Loss::Kind::kSoftmaxCrossEntropy;
   return {inference_program(std::move(graph), kLoss, *tt_best_kernels()), kLoss};
+}
+
+TEST_P(IntegerNetwork, HasTheSameBitsAfterExportAndImport) {
+  const Graph graph = import_onnx(file_, {.precision = Precision::kInt8});
+  const std::filesystem::path again =
+      std::filesystem::path(testing::TempDir()) / (GetParam().model + "_again.onnx");
+  export_onnx(graph, again);
+  Inference first = inference_of(graph);
+  Inference second =
+      inference_of(import_onnx(again, {.precision = Precision::kInt8, .run_onnx_checker = true}));
+  // What any other reader makes of it.
+  Inference real = inference_of(import_onnx(again)), real_first = inference_of(import_onnx(file_));
+  std::filesystem::remove(again);
+  Loader loader(*data_.val, loader_for(first.input_type(), /*training=*/false));
+  Batch batch;
+  const auto scores = [&](Inference& network) {
+    const auto s = network.predict(batch, normalisation());
+    return std::vector<float>(s.begin(), s.end());
+  };
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(loader.next(batch));
+    EXPECT_EQ(scores(first), scores(second));
+    const auto a = scores(real), b = scores(real_first);
+    for (size_t j = 0; j < a.size(); ++j) EXPECT_NEAR(a[j], b[j], 1e-3f);
+  }
 }
 
 // Scores of an integer network and of the float network of its numbers, which does not round its

@@ -9,6 +9,7 @@ void add_adapted_options(CLI::App& app, AdaptedArguments& args) {
   app.add_option("--model", args.model, "The network, an .onnx file")->required();
   app.add_option("--learnt", args.learnt,
                  "What tinytl-train saved; without it, the network as it is in the file");
+  add_precision_option(app, args.precision)->excludes(app.get_option("--learnt"));
   add_threads_option(app, args.threads);
   add_xnnpack_option(app, args.xnnpack);
 }
@@ -42,10 +43,14 @@ Inference inference_of(Graph network, int threads, bool xnnpack) {
 }  // namespace
 
 Adapted load_adapted(const AdaptedArguments& args, const ImageArguments& image) {
-  const LearntInfo learnt = args.learnt.empty() ? LearntInfo{} : read_learnt_info(args.learnt);
+  LearntInfo learnt;
+  learnt.precision = args.precision;
+  if (!args.learnt.empty()) learnt = read_learnt_info(args.learnt);
   Graph network = import_onnx(args.model, {.batch = args.batch_size,
                                            .resolution = learnt.resolution,
-                                           .norms = parse_norms(learnt.norm).value()});
+                                           .norms = parse_norms(learnt.norm).value(),
+                                           .precision = precision_of(learnt.precision),
+                                           .fixed_point = learnt.requantize == "fixed"});
   const bool xnnpack = args.xnnpack == "auto";
   if (!args.learnt.empty()) {
     AdaptedNetwork adapted = adapt(std::move(network), args.learnt);

@@ -8,6 +8,7 @@ namespace tinytl::cli {
 
 struct AdaptedArguments {
   std::string model, learnt;
+  std::string precision = "float";  // without --learnt
   int64_t batch_size = 8;
   int threads = 1;
   std::string xnnpack = "off";  // or auto

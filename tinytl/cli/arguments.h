@@ -30,6 +30,10 @@ struct MethodArguments {
   std::string update;   // empty: bias
   std::string scheme;   // of --update sparse: a file, or last:K
   bool freeze_weights = false;
+  std::string precision = "float";   // or int8
+  std::string requantize = "float";  // or fixed; of int8
+  std::string qas = "on";            // or off; of int8
+  std::string rounding = "nearest";  // or stochastic; of int8
   std::string frozen_weights = "float";
   std::string save_activations = "float";
   LiteOptions lite;
@@ -59,6 +63,8 @@ struct MethodArguments {
 void add_method_options(CLI::App& app, MethodArguments& args);
 // --threads: a number, or auto.
 void add_threads_option(CLI::App& app, int& threads);
+// --precision: float or int8.
+CLI::Option* add_precision_option(CLI::App& app, std::string& precision);
 // --xnnpack: auto or off.
 void add_xnnpack_option(CLI::App& app, std::string& xnnpack);
 
@@ -106,6 +112,7 @@ void add_loop_options(CLI::App& app, LoopArguments& args);
 // 2).
 Update update_of(const MethodArguments& args);
 Norms norms_of(const MethodArguments& args);
+Precision precision_of(std::string_view name);
 LiteOptions lite_of(const MethodArguments& args);
 FrozenWeights frozen_weights_of(const MethodArguments& args);
 Loss loss_of(const MethodArguments& args);

@@ -18,6 +18,8 @@ Graph load_network(const MethodArguments& args, int64_t classes, int64_t batch,
     return import_onnx(args.model, {.batch = batch,
                                     .resolution = args.resolution,
                                     .norms = norms_of(args),
+                                    .precision = precision_of(args.precision),
+                                    .fixed_point = args.requantize == "fixed",
                                     .without_values = known.replaced,
                                     .packed = packed});
   }

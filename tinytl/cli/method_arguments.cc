@@ -57,6 +57,10 @@ Update update_of(const MethodArguments& args) {
 
 Norms norms_of(const MethodArguments& args) { return parse_norms(args.norm).value(); }
 
+Precision precision_of(std::string_view name) {
+  return name == "int8" ? Precision::kInt8 : Precision::kFloat;
+}
+
 LiteOptions lite_of(const MethodArguments& args) {
   if (args.lite.kernel % 2 == 0) usage_error("--lite-kernel must be odd");
   LiteOptions lite = args.lite;
@@ -92,6 +96,8 @@ OptimizerOptions optimizer_of(const MethodArguments& args) {
   options.nesterov = args.nesterov;
   options.weight_decay = args.weight_decay;
   options.clip_norm = args.clip_norm;
+  options.qas = args.qas == "on";
+  options.stochastic_rounding = args.rounding == "stochastic";
   options.accumulation_steps = args.accumulate;
   return options;
 }

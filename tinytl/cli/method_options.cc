@@ -12,11 +12,44 @@ void add_network_options(CLI::App& app, MethodArguments& args) {
   app.add_option("--network", args.network,
                  "In its place a network with random weights: " + reference_networks_text())
       ->excludes(model);
-  app.parse_complete_callback([&args] {
-    if (args.model.empty() && args.network.empty()) {
-      usage_error("--model is required (or --network, to measure without a model file)");
-    }
-  });
+}
+
+void check_network(const MethodArguments& args) {
+  if (args.model.empty() && args.network.empty()) {
+    usage_error("--model is required (or --network, to measure without a model file)");
+  }
+}
+
+void add_precision_options(CLI::App& app, MethodArguments& args) {
+  add_precision_option(app, args.precision);
+  app.add_option("--requantize", args.requantize,
+                 "How int8 layers round: by float multipliers, or fixed: in integers alone")
+      ->check(CLI::IsMember({"float", "fixed"}))
+      ->capture_default_str();
+  app.add_option("--qas", args.qas,
+                 "Scale the gradients of int8 parameters so that they move as floats would")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str();
+  app.add_option("--rounding", args.rounding,
+                 "Of trained int8 parameters: to the nearest, or stochastic: up or down at random")
+      ->check(CLI::IsMember({"nearest", "stochastic"}))
+      ->capture_default_str();
+}
+
+// SGD without momentum is what trains integers, and the default there.
+void settle_precision(const CLI::App& app, MethodArguments& args) {
+  if (args.precision != "int8") return;
+  const auto is_given = [&](const char* option) { return app.get_option(option)->count() > 0; };
+  if (is_given("--network")) {
+    usage_error("--precision int8 needs the scales of a quantized --model; --network has none");
+  }
+  if (!is_given("--optimizer")) args.optimizer = "sgd";
+  if (!is_given("--momentum")) args.momentum = 0;
+  if (args.optimizer != "sgd" || args.momentum != 0 || args.weight_decay != 0) {
+    usage_error(
+        "--precision int8 trains with --optimizer sgd --momentum 0 and no --weight-decay; "
+        "leave them out");
+  }
 }
 
 // The defaults are the paper's.
@@ -53,6 +86,7 @@ void add_method_options(CLI::App& app, MethodArguments& args) {
   app.add_flag("--freeze-weights", args.freeze_weights,
                "No weight of the imported network changes, but for those that a scheme names "
                "(default unless --update full)");
+  add_precision_options(app, args);
   app.add_option("--frozen-weights", args.frozen_weights,
                  "How weights that do not train are stored: float, int8 (a scale a channel) or "
                  "kmeans (256 numbers a tensor); 8 bits are a quarter of the memory, and change "
@@ -122,6 +156,19 @@ void add_method_options(CLI::App& app, MethodArguments& args) {
   add_xnnpack_option(app, args.xnnpack);
   app.add_option("--seed", args.seed, "Of everything random")
       ->check(whole_number())  // CLI11 would read "-1" and numbers too large as 2^64 - 1
+      ->capture_default_str();
+  app.parse_complete_callback([&app, &args] {
+    check_network(args);
+    settle_precision(app, args);
+  });
+}
+
+CLI::Option* add_precision_option(CLI::App& app, std::string& precision) {
+  return app
+      .add_option("--precision", precision,
+                  "float, or int8: layers, weights and training in the 8-bit integers of a "
+                  "quantized (QDQ) model file; the classifier stays in float")
+      ->check(CLI::IsMember({"float", "int8"}))
       ->capture_default_str();
 }
 

@@ -16,7 +16,8 @@ namespace {
 std::string describe(const Graph& graph) {
   int64_t convolutions = 0, matrices = 0, parameters = 0;
   for (const Node& node : graph.nodes()) {
-    convolutions += node.op == &kConv2d || node.op == &kDepthwiseConv2d;
+    convolutions += node.op == &kConv2d || node.op == &kDepthwiseConv2d || node.op == &kQConv2d ||
+                    node.op == &kQDepthwiseConv2d;
     matrices += node.op == &kLinear || node.op == &kMatMul;
   }
   for (const Value& value : graph.values()) {

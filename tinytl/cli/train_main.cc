@@ -237,7 +237,9 @@ int train(const Arguments& args) {
                   .normalisation = normalisation_of(args.image),
                   .squash = args.image.squash,
                   .center_fraction = args.image.center_fraction,
-                  .frozen_weights = args.method.frozen_weights};
+                  .frozen_weights = args.method.frozen_weights,
+                  .precision = args.method.precision,
+                  .requantize = args.method.requantize};
   TrainerOptions options = trainer_of(args.loop, args.method, args.image, args.data,
                                       comes_in_native_size(*data.train, setup));
   options.rates = rates_of(args.loop, args.method, setup.new_classifier);
@@ -287,8 +289,11 @@ int train(const Arguments& args) {
   if (args.synthetic) return kDone;
   print_line("learnt", options.save.string());
   if (!args.loop.export_file.empty()) {
-    Graph network = import_onnx(
-        args.method.model, {.resolution = args.method.resolution, .norms = norms_of(args.method)});
+    Graph network =
+        import_onnx(args.method.model, {.resolution = args.method.resolution,
+                                        .norms = norms_of(args.method),
+                                        .precision = precision_of(args.method.precision),
+                                        .fixed_point = info.requantize == "fixed"});
     export_onnx(adapt(std::move(network), options.save).network.graph, args.loop.export_file);
     print_line("exported", args.loop.export_file);
   }

@@ -13,7 +13,8 @@ namespace {
 // The option of tinytl-train that sets a field.
 std::string flag_of(const std::string& field) {
   if (field == "mean" || field == "update" || field == "head" || field == "squash" ||
-      field == "resolution" || field == "norm" || field == "width") {
+      field == "resolution" || field == "norm" || field == "width" || field == "precision" ||
+      field == "requantize") {
     return "--" + field;
   }
   if (field == "deviation") return "--std";
@@ -85,11 +86,26 @@ Json to_json(const LearntInfo& info) {
           {"deviation", info.normalisation.deviation},
           {"squash", info.squash},
           {"center_fraction", info.center_fraction},
-          {"frozen_weights", info.frozen_weights}};
+          {"frozen_weights", info.frozen_weights},
+          {"precision", info.precision},
+          {"requantize", info.requantize}};
 }
 
 std::string to_text(const LearntInfo& info) {
   return to_json(info).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// Of weights with 8 bits, training moves the integers, not their scales.
+TensorType stored_type(const TensorType& type) {
+  return type.dtype == DType::kQ8 ? TensorType{DType::kI8, type.shape} : type;
+}
+
+std::shared_ptr<Tensor> to_store(const Value& value) {
+  const TensorType type = stored_type(value.type);
+  if (type == value.type) return value.data;
+  auto levels = std::make_shared<Tensor>(type);
+  std::copy_n(value.data->bytes().begin(), type.bytes(), levels->bytes().begin());
+  return levels;
 }
 
 void overwrite(const Value& value, const TensorFile& file, const std::filesystem::path& path) {
@@ -98,9 +114,10 @@ void overwrite(const Value& value, const TensorFile& file, const std::filesystem
     throw InputError(path.string() + ": has no tensor \"" + value.name +
                      "\"; it was saved by a run with another --update or optimizer");
   }
-  if (!(stored->type() == value.type)) {
+  const TensorType type = stored_type(value.type);
+  if (!(stored->type() == type)) {
     throw InputError(path.string() + ": tensor \"" + value.name + "\" is " +
-                     to_string(stored->type()) + ", the network needs " + to_string(value.type));
+                     to_string(stored->type()) + ", the network needs " + to_string(type));
   }
   const auto from = stored->bytes();
   std::copy(from.begin(), from.end(), value.data->bytes().begin());
@@ -125,7 +142,7 @@ TensorFile pack_learnt(const LearntInfo& info, std::span<const Value> trained) {
   TensorFile file;
   file.metadata["format"] = kFormat;
   file.metadata["info"] = to_text(info);
-  for (const Value& value : trained) file.tensors.push_back({value.name, value.data});
+  for (const Value& value : trained) file.tensors.push_back({value.name, to_store(value)});
   return file;
 }
 
@@ -153,6 +170,8 @@ LearntInfo unpack_info(const TensorFile& file, const std::filesystem::path& path
     info.squash = json.at("squash");
     info.center_fraction = json.at("center_fraction");
     info.frozen_weights = json.value("frozen_weights", "float");
+    info.precision = json.value("precision", "float");
+    info.requantize = json.value("requantize", "float");
   } catch (const Json::exception& error) {
     throw InputError(path.string() + ": its metadata is damaged: " + error.what());
   }

@@ -23,6 +23,8 @@ struct LearntInfo {
   bool squash = false;
   double center_fraction = 0.875;
   std::string frozen_weights = "float";  // how the others were stored (freeze_weights)
+  std::string precision = "float";       // of the layers: --precision
+  std::string requantize = "float";      // of int8 layers: --requantize
 };
 
 // A hash of the names, types and bytes of the parameters and statistics of a network as imported.

@@ -222,6 +222,7 @@ bool Trainer::out_of_steps() const {
 // The loss is that of the parameters before an update: one step too early to see what it broke.
 void Trainer::check_not_diverged(const Position& at, const TrainingResult& result) const {
   for (const Value& value : session_.learnt()) {
+    if (value.type.dtype != DType::kF32) continue;  // integers are always finite
     const auto numbers = value.data->f32();
     if (std::ranges::all_of(numbers, [](float x) { return std::isfinite(x); })) continue;
     throw_diverged("parameter \"" + value.name + "\" is", at.step, at.epoch, result);
