@@ -1,6 +1,7 @@
 // --update sparse from the command line: schemes, bills, resumed runs, and tinytl-sparsify.
 
 #include <algorithm>
+#include <fstream>
 #include <regex>
 
 #include "tests/cli/support.h"
@@ -27,9 +28,9 @@ class Sparse : public CliTest {
     flags.insert(flags.begin(), {"--update", "sparse", "--scheme", "scheme.json"});
     return flags;
   }
-  Json plan(const Words& flags) const {
+  Json plan(const Words& flags, const std::string& batch = "4") const {
     Words command{TINYTL_PLAN,    "--model", model,      "--classes", "3",
-                  "--batch-size", "4",       "--report", "plan.json"};
+                  "--batch-size", batch,     "--report", "plan.json"};
     command.insert(command.end(), flags.begin(), flags.end());
     const Output output = run(command);
     EXPECT_EQ(output.exit_code, 0) << output.err;
@@ -151,7 +152,7 @@ TEST_F(Sparse, BothAccountingsStandInTheReport) {
   }
   EXPECT_LT(plan({"--update", "last", "--accounting", "mcunetv3"}).at("accounting_bytes"),
             authors.at("accounting_bytes"));
-  const Json batch = plan(sparse({"--accounting", "mcunetv3", "--batch-size", "1"}));
+  const Json batch = plan(sparse({"--accounting", "mcunetv3"}), "1");
   EXPECT_EQ(batch.at("accounting_bytes"), authors.at("accounting_bytes"));
   EXPECT_THAT(run({TINYTL_PLAN, "--model", model, "--update", "lite", "--accounting", "mcunetv3"}),
               fails_with(2, {"mcunetv3"}));

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <random>
 
 namespace tinytl {
@@ -128,8 +129,8 @@ TEST(RankCorrelation, IsThatOfRanks) {
   EXPECT_DOUBLE_EQ(rank_correlation({1, 2, 3}, {10, 200, 3000}), 1);
   EXPECT_DOUBLE_EQ(rank_correlation({1, 2, 3}, {3, 2, 1}), -1);
   EXPECT_DOUBLE_EQ(rank_correlation({1, 2, 3}, {5, 5, 5}), 0);
-  // Ranks 0 1 2 3 against 0 2.5 1 2.5 (Pearson by hand: 3.5 / sqrt(5 x 4.5)).
-  EXPECT_NEAR(rank_correlation({1, 2, 3, 4}, {1, 9, 3, 9}), 3.5 / std::sqrt(22.5), 1e-12);
+  // Ranks 0 1 2 3 against 0 2.5 1 2.5 (Pearson by hand: 3 / sqrt(5 x 4.5)).
+  EXPECT_NEAR(rank_correlation({1, 2, 3, 4}, {1, 9, 3, 9}), 3 / std::sqrt(22.5), 1e-12);
 }
 
 }  // namespace

@@ -172,9 +172,12 @@ int analyse(const SparsifyArguments& args, const char* argv0) {
   const DatasetSplits data = open_dataset(args.data.data, dataset_of(args.data));
   SparsifyNetwork network(args, static_cast<int64_t>(data.train->classes().size()), 1);
   const auto count = static_cast<int64_t>(network.layers().size());
-  if (!measured_parts(table.rows(), args.estimate, count).has_value()) {
+  const std::string options = fmt::format("{} samples, seed {}", args.samples, args.method.seed);
+  const bool is_known = std::ranges::any_of(table.rows(), [&](const PartRow& row) {
+    return row.measure == args.estimate && row.options == options;
+  });
+  if (!is_known) {
     const auto kind = args.estimate == "fisher" ? Estimate::kFisher : Estimate::kGradient;
-    const std::string options = fmt::format("{} samples, seed {}", args.samples, args.method.seed);
     const Contributions gains = estimate_contributions(args, kind);
     for (const PartRow& row : rows_of(gains, args.estimate, options, network.names())) {
       table.append(row);
