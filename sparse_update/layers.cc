@@ -7,6 +7,11 @@
 namespace tinytl {
 namespace {
 
+bool is_convolution(const OpDef& op) {
+  return &op == &kConv2d || &op == &kDepthwiseConv2d || &op == &kQConv2d ||
+         &op == &kQDepthwiseConv2d;
+}
+
 // `id`, or what it was made of: the parameter that trains in its place.
 std::optional<ValueId> parameter_of(const Graph& graph, ValueId id) {
   while (graph.value(id).producer != kNoNode) {
@@ -25,7 +30,7 @@ std::vector<Convolution> convolutions(const Graph& graph, std::span<const ValueI
   std::vector<Convolution> all;
   for (size_t n = 0; n < graph.nodes().size(); ++n) {
     const Node& node = graph.nodes()[n];
-    if (node.op != &kConv2d && node.op != &kDepthwiseConv2d) continue;
+    if (!is_convolution(*node.op)) continue;
     const auto weight = parameter_of(graph, node.input(kW));
     if (!weight.has_value() || std::ranges::find(classifier, *weight) != classifier.end()) continue;
     Convolution conv{NodeId{static_cast<uint32_t>(n)}, *weight, std::nullopt};

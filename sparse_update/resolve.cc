@@ -181,6 +181,10 @@ class Resolver {
     const int64_t channels = value.type.dim(input_channel_dimension(value.type));
     const int64_t count = count_of_part(part, channels);
     if (count == channels) return {};
+    if (value.type.dtype != DType::kF32) {
+      fail("\"" + value.name + "\" is of 8-bit integers, of which all channels train or none; " +
+           "leave \"channels\" out, or train without --precision int8");
+    }
     return largest_channels(*value.data, count);
   }
 

@@ -12,9 +12,9 @@
 namespace tinytl {
 namespace {
 
-FittedClassifier network(const char* file) {
+FittedClassifier network(const char* file, Precision precision = Precision::kFloat) {
   const std::filesystem::path models = std::filesystem::path(std::getenv("TINYTL_DATA")) / "models";
-  return fit_classifier(import_onnx(models / file), /*classes=*/10, {});
+  return fit_classifier(import_onnx(models / file, {.precision = precision}), /*classes=*/10, {});
 }
 
 class PublishedSchemes : public testing::Test {
@@ -75,6 +75,22 @@ TEST_F(PublishedSchemes, OfMcunet) {
   };
   EXPECT_NEAR(last(6), 276, kWholeNumber);
   EXPECT_NEAR(last(12), 448, kWholeNumber);
+}
+
+TEST_F(PublishedSchemes, OfTheSameNetworkInIntegers) {
+  const FittedClassifier floats = network("mcunet-5fps_imagenet128_fp32.onnx");
+  const FittedClassifier integers =
+      network("mcunet-5fps_imagenet128_qdq_int8.onnx", Precision::kInt8);
+  EXPECT_EQ(convolutions(integers.graph, integers.parameters).size(), 42u);
+  const SchemeFile whole = published(22, "21:1 24:1 27:1 30:1");
+  EXPECT_EQ(kib(integers, whole), kib(floats, whole));
+  try {
+    resolve(published(22, "36:0.125"), integers.graph, integers.parameters);
+    FAIL() << "not refused";
+  } catch (const InputError& error) {
+    EXPECT_NE(std::string(error.what()).find("of 8-bit integers"), std::string::npos)
+        << error.what();
+  }
 }
 
 }  // namespace
