@@ -11,7 +11,7 @@
 namespace tinytl::cli {
 namespace {
 
-constexpr double kLeft = 70, kRight = 12, kPanel = 150, kGap = 54, kTop = 74;
+constexpr double kLeft = 70, kRight = 12, kPanel = 150, kGap = 54, kTop = 88;
 constexpr const char* kRatioClasses[kRatioCount] = {"m0", "m1", "m4", "m5"};
 constexpr const char* kRatioNames[kRatioCount] = {"1/8", "1/4", "1/2", "all"};
 
