@@ -26,11 +26,12 @@ std::string real(Exporter& e, size_t i, const std::string& prefix, const Order& 
   return e.step("DequantizeLinear", inputs, "real" + std::to_string(i));
 }
 
-// Output 0 from real numbers: limited where the node limits its levels, then rounded.
+// Output 0 from real numbers, limited, then rounded. Limits that are those of all levels need no
+// Clip, but where they begin at 0: that is a ReLU, which a reader that does not round would miss.
 void round_to_levels(Exporter& e, std::string real, const Order& order) {
   const Attributes& a = e.node().attributes;
   const int64_t low = a.integer("y_low"), high = a.integer("y_high");
-  if (low > -128 || high < 127) {
+  if (low > -128 || high < 127 || low == a.integer("y_zero")) {
     const auto limit = [&](const char* name, int64_t level) {
       return e.number(e.node().name + name,
                       static_cast<float>(level - a.integer("y_zero")) * a.number("y_scale"));
