@@ -253,7 +253,7 @@ TEST_P(IntegerNetwork, NamesAnotherClassThanTheFloatNetworkOnlyWhereTwoAreNear) 
   for (const Agreement& a : {of_integers, of_fixed}) {
     std::cout << GetParam().model << ": same class of " << a.same << " of " << a.images
               << " images, error " << a.relative_error() << " of the spread of the scores\n";
-    EXPECT_LT(a.relative_error(), 0.15);
+    EXPECT_LT(a.relative_error(), 0.25) << "a wrong layer is off by the spread itself";
     EXPECT_LT(a.widest, 6 * a.score_error());
     EXPECT_GE(a.same, 0.85 * kImages);
   }
