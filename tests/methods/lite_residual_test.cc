@@ -10,8 +10,7 @@
 
 #include "engine/onnx/import.h"
 #include "engine/ops/passes.h"
-#include "engine/runtime/executor.h"
-#include "tests/graph/support.h"
+#include "tests/methods/support.h"
 #include "tinytl/methods/update.h"
 
 namespace tinytl {
@@ -35,15 +34,6 @@ std::vector<BlockKind> kinds(const std::vector<Block>& blocks) {
 
 int64_t count(const Graph& graph, const OpDef& op) {
   return std::ranges::count_if(graph.nodes(), [&](const Node& n) { return n.op == &op; });
-}
-
-std::vector<float> run(const Graph& graph) {
-  Executor executor(graph);
-  const auto values = random_tensor(graph.value(graph.inputs[0]).type.shape, 4);
-  std::ranges::copy(values->f32(), executor.f32(graph.inputs[0]).begin());
-  executor.step();
-  const auto y = executor.f32(graph.outputs[0]);
-  return {y.begin(), y.end()};
 }
 
 TEST(FindBlocks, InvertedResidualsWithAndWithoutSkip) {

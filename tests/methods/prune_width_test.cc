@@ -9,8 +9,7 @@
 
 #include "engine/onnx/import.h"
 #include "engine/ops/passes.h"
-#include "engine/runtime/executor.h"
-#include "tests/graph/support.h"
+#include "tests/methods/support.h"
 #include "tinytl/methods/find_blocks.h"
 #include "tinytl/networks/reference_network.h"
 
@@ -32,15 +31,6 @@ Graph reference(NetworkNorm norm) {
   options.batch = 2;
   options.norm = norm;
   return reference_network("mobilenet-v2-0.35", options);
-}
-
-std::vector<float> run(const Graph& graph) {
-  Executor executor(graph);
-  const auto values = random_tensor(graph.value(graph.inputs[0]).type.shape, 4);
-  std::ranges::copy(values->f32(), executor.f32(graph.inputs[0]).begin());
-  executor.step();
-  const auto y = executor.f32(graph.outputs[0]);
-  return {y.begin(), y.end()};
 }
 
 // Column `c` of a weight whose last axis are the channels.

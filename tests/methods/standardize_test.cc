@@ -9,8 +9,7 @@
 
 #include "autodiff/differentiate.h"
 #include "engine/ops/passes.h"
-#include "engine/runtime/executor.h"
-#include "tests/graph/support.h"
+#include "tests/methods/support.h"
 #include "tinytl/methods/update.h"
 #include "tinytl/networks/reference_network.h"
 
@@ -28,15 +27,6 @@ std::vector<const Node*> nodes_of(const Graph& graph, const OpDef& op) {
     if (node.op == &op) result.push_back(&node);
   }
   return result;
-}
-
-std::vector<float> run(const Graph& graph) {
-  Executor executor(graph);
-  const auto values = random_tensor(graph.value(graph.inputs[0]).type.shape, 4);
-  std::ranges::copy(values->f32(), executor.f32(graph.inputs[0]).begin());
-  executor.step();
-  const auto y = executor.f32(graph.outputs[0]);
-  return {y.begin(), y.end()};
 }
 
 TEST(StandardizeTrained, EveryConvolutionOfAFullUpdateUnderGroupNorms) {
