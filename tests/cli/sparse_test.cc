@@ -228,5 +228,17 @@ TEST_F(Sparsify, AnalysesAndGoesOn) {
   EXPECT_THAT(found.out, HasSubstr("accuracy"));
 }
 
+TEST_F(Sparsify, OptionsOfAnalyseAreThoseOfItsRuns) {
+  const Output output =
+      run(command("analyse", {"--data", path("photos"), "--out", "parts", "--samples", "6",
+                              "--full", "--epochs", "1", "--bias-step", "100", "--ratios", "0.5",
+                              "--batch-size", "4", "--squash", "--mean", "100,110,120"}));
+  ASSERT_EQ(output.exit_code, 0) << output.err;
+  const std::string table = text_of("parts/contributions.csv");
+  EXPECT_THAT(table, HasSubstr("--batch-size 4"));
+  EXPECT_THAT(table, HasSubstr("--squash"));
+  EXPECT_THAT(table, HasSubstr("--mean 100 110 120"));
+}
+
 }  // namespace
 }  // namespace tinytl

@@ -69,6 +69,18 @@ TEST(LearntInfo, DamagedMetadataIsRefused) {
   EXPECT_THAT(error(), HasSubstr("not saved by tinytl-train"));
 }
 
+TEST(LearntInfo, FormsOfANetworkThatNobodyKnowsAreRefused) {
+  LearntInfo info;
+  const auto error = [&] { return error_of([&] { unpack_info(pack_learnt(info, {}), "file"); }); };
+  info.precision = "int8";
+  EXPECT_EQ(error(), "(no error)");
+  info.precision = "int3";
+  EXPECT_THAT(error(), HasSubstr("--precision int3"));
+  info.precision = "float";
+  info.norm = "spectral";
+  EXPECT_THAT(error(), HasSubstr("--norm spectral"));
+}
+
 class Adapt : public testing::Test {
  protected:
   void SetUp() override {

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <set>
+
 #include "tinytl/cli/option_checks.h"
 #include "tinytl/cli/sparsify.h"
 
@@ -77,6 +79,21 @@ CLI::App* add_subcommand(CLI::App& app, const char* name, const char* words,
   return command;
 }
 
+// The options of a run of tinytl-train that were given to analyse: they are of its runs too.
+std::vector<std::string> words_of_runs(const CLI::App& analysis) {
+  static const std::set<std::string> of_analysis{
+      "help",     "model",   "data",   "out",  "full",          "epochs", "bias-step",
+      "estimate", "samples", "ratios", "jobs", "train-command", "seed",   "hold-out"};
+  std::vector<std::string> words;
+  for (const CLI::Option* option : analysis.get_options()) {
+    if (option->count() == 0 || of_analysis.contains(option->get_single_name())) continue;
+    words.push_back("--" + option->get_single_name());
+    if (option->get_items_expected_max() == 0) continue;  // a flag
+    words.insert(words.end(), option->results().begin(), option->results().end());
+  }
+  return words;
+}
+
 }  // namespace
 }  // namespace tinytl::cli
 
@@ -103,7 +120,11 @@ int main(int argc, char** argv) {
   args.passed.assign(argv + std::min(own + 1, argc), argv + argc);
   return run_command(app, own, argv, [&] {
     if (list->parsed()) return layers(args);
-    if (analysis->parsed()) return analyse(args, argv[0]);
+    if (analysis->parsed()) {
+      const std::vector<std::string> words = words_of_runs(*analysis);
+      args.passed.insert(args.passed.begin(), words.begin(), words.end());
+      return analyse(args, argv[0]);
+    }
     TT_ASSERT(best->parsed());
     return search(args);
   });

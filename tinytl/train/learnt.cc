@@ -179,6 +179,10 @@ LearntInfo unpack_info(const TensorFile& file, const std::filesystem::path& path
     throw InputError(path.string() + ": was learnt with --norm " + info.norm +
                      ", which this version does not know; a newer one made it");
   }
+  if (info.precision != "float" && info.precision != "int8") {
+    throw InputError(path.string() + ": was learnt with --precision " + info.precision +
+                     ", which this version does not know; a newer one made it");
+  }
   return info;
 }
 
