@@ -109,7 +109,7 @@ class Updates {
     Attributes attributes{{"qas", int64_t{options_.qas}},
                           {"stochastic", int64_t{options_.stochastic_rounding}}};
     if (graph().value(p.parameter).type.dtype == DType::kQ8) {
-      append(kQSgdUpdate, p, std::move(inputs), std::move(attributes));
+      append_update(kQSgdUpdate, p, std::move(inputs), std::move(attributes));
       return;
     }
     const Node& layer = reader_of(p.parameter);

@@ -5,6 +5,7 @@
 #include <map>
 #include <numeric>
 
+#include "engine/graph/packed.h"
 #include "engine/ops/axis.h"
 #include "engine/ops/weight_channels.h"
 #include "sparse_update/layers.h"
@@ -181,10 +182,6 @@ class Resolver {
     const int64_t channels = value.type.dim(input_channel_dimension(value.type));
     const int64_t count = count_of_part(part, channels);
     if (count == channels) return {};
-    if (value.type.dtype != DType::kF32) {
-      fail("\"" + value.name + "\" is of 8-bit integers, of which all channels train or none; " +
-           "leave \"channels\" out, or train without --precision int8");
-    }
     return largest_channels(*value.data, count);
   }
 
@@ -209,7 +206,12 @@ std::vector<int64_t> largest_channels(const Tensor& weight, int64_t count) {
   const size_t dimension = input_channel_dimension(weight.type());
   const AxisView view = axes_view(weight.type().shape, dimension, dimension + 1);
   std::vector<double> norm(static_cast<size_t>(view.size), 0);
-  const float* w = weight.f32().data();
+  std::vector<float> unpacked;
+  if (is_packed(weight.type().dtype)) {
+    unpacked.resize(static_cast<size_t>(weight.type().elements()));
+    unpack(weight, unpacked);
+  }
+  const float* w = unpacked.empty() ? weight.f32().data() : unpacked.data();
   for (int64_t o = 0; o < view.outer; ++o) {
     for (double& sum : norm) {
       for (int64_t i = 0; i < view.inner; ++i, ++w) sum += double{*w} * double{*w};

@@ -12,11 +12,7 @@ Order nchw() { return {0, 3, 1, 2}; }
 // Scale and zero point of node attributes `prefix`_scale and `prefix`_zero, as tensors.
 std::vector<std::string> levels(Exporter& e, const std::string& prefix, const std::string& name) {
   const Attributes& a = e.node().attributes;
-  onnx::TensorProto& zero = *e.model.mutable_graph()->add_initializer();
-  zero.set_name(e.unique(name + ".zero_point"));
-  zero.set_data_type(onnx::TensorProto::INT8);
-  zero.add_int32_data(static_cast<int32_t>(a.integer(prefix + "_zero")));
-  return {e.number(name + ".scale", a.number(prefix + "_scale")), zero.name()};
+  return e.scale_and_zero(name, a.number(prefix + "_scale"), a.integer(prefix + "_zero"));
 }
 
 // Input i, whose levels `prefix` describes, as real numbers in that order.

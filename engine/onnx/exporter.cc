@@ -5,6 +5,7 @@
 
 #include "engine/onnx/export_rules.h"
 #include "engine/ops/op_table.h"
+#include "engine/ops/q_layer.h"
 
 namespace tinytl::internal {
 namespace {
@@ -110,14 +111,35 @@ void Exporter::export_all() {
 void Exporter::add_inputs() {
   for (const ValueId id : graph_.inputs) {
     const Value& value = graph_.value(id);
-    if (value.type.dtype != DType::kF32)
-      throw InputError("input \"" + value.name + "\" is not f32");
     const size_t rank = value.type.rank();
     Order order = identity_order(rank);
     if (rank == 4 && (value.channels_last || feeds_window(id))) order = channels_first(rank);
     describe(*model.mutable_graph()->add_input(), value.name, permuted(value.type.shape, order));
-    hold(id, {value.name, order, std::nullopt});
+    hold(id, {value.type.dtype == DType::kI8 ? rounded_input(id) : value.name, order, std::nullopt});
   }
+}
+
+// The levels of an i8 input: the file has it as the real numbers.
+std::string Exporter::rounded_input(ValueId id) {
+  const std::string& name = graph_.value(id).name;
+  const auto scale = scale_read_of(graph_, id);
+  TT_ASSERT(scale.has_value());
+  std::vector<std::string> inputs{name};
+  for (std::string& constant : scale_and_zero(name, scale->scale, scale->zero)) {
+    inputs.push_back(std::move(constant));
+  }
+  std::string levels = unique(name + ".levels");
+  add("QuantizeLinear", inputs, levels);
+  return levels;
+}
+
+std::vector<std::string> Exporter::scale_and_zero(const std::string& name, float scale,
+                                                  int64_t zero) {
+  onnx::TensorProto& tensor = *model.mutable_graph()->add_initializer();
+  tensor.set_name(unique(name + ".zero_point"));
+  tensor.set_data_type(onnx::TensorProto::INT8);
+  tensor.add_int32_data(static_cast<int32_t>(zero));
+  return {number(name + ".scale", scale), tensor.name()};
 }
 
 void Exporter::add_outputs() {

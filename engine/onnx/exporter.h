@@ -64,6 +64,8 @@ class Exporter {
   // Constants that only the ONNX form needs.
   std::string integers(const std::string& name, const std::vector<int64_t>& values);
   std::string number(const std::string& name, float value);
+  // The inputs of a QuantizeLinear or DequantizeLinear node after the first.
+  std::vector<std::string> scale_and_zero(const std::string& name, float scale, int64_t zero);
   // One name, one vector.
   std::string numbers(const std::string& name, const std::vector<float>& values);
 
@@ -81,6 +83,7 @@ class Exporter {
 
  private:
   void add_inputs();
+  std::string rounded_input(ValueId id);
   void add_outputs();
   bool batch_can_be_open() const;
   bool mixes_rows(const Node& node) const;

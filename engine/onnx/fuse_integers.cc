@@ -28,6 +28,7 @@ class IntegerFusion {
       if (graph_.node(id).op == &kQuantize) fuse_into(id);
     }
     leave_scores_unrounded();
+    take_levels_as_input();
     if (convolutions_ > 0) return;
     throw InputError(
         graph_.source +
@@ -167,6 +168,24 @@ class IntegerFusion {
         break;
       }
     }
+  }
+
+  // Where the network begins by rounding its input, whoever writes the input rounds.
+  void take_levels_as_input() {
+    if (graph_.inputs.size() != 1) return;
+    const ValueId input = graph_.inputs[0];
+    const Node* quantize = nullptr;
+    for (const Node& node : graph_.nodes()) {
+      if (std::ranges::find(node.inputs, input) == node.inputs.end()) continue;
+      if (quantize != nullptr || node.op != &kQuantize) return;
+      quantize = &node;
+    }
+    if (quantize == nullptr || graph_.outputs[0] == quantize->output()) return;
+    const ValueId levels = quantize->output();
+    for (size_t n = 0; n < graph_.nodes().size(); ++n) {
+      std::ranges::replace(graph_.node(NodeId{static_cast<uint32_t>(n)}).inputs, levels, input);
+    }
+    graph_.value(input).type.dtype = DType::kI8;
   }
 
   const Node* producer(ValueId value) const {

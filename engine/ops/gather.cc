@@ -15,7 +15,6 @@ namespace {
 Shape gathered_shape(const Node& node, InputTypes in, Shape shape) {
   const int64_t axis = node.attributes.integer("axis");
   const auto indices = node.attributes.integers("indices");
-  check(in.size() == 1 && in[0].dtype == DType::kF32, node, in, "takes one f32 tensor");
   check(axis >= 0 && axis < static_cast<int64_t>(shape.size()), node, in,
         "has no dimension " + std::to_string(axis));
   const int64_t extent = shape[static_cast<size_t>(axis)];
@@ -28,11 +27,13 @@ Shape gathered_shape(const Node& node, InputTypes in, Shape shape) {
 }
 
 OutputTypes infer(const Node& node, InputTypes in) {
-  check(in.size() == 1, node, in, "takes one f32 tensor");
-  return {{DType::kF32, gathered_shape(node, in, in[0].shape)}};
+  check(in.size() == 1 && (in[0].dtype == DType::kF32 || in[0].dtype == DType::kI8), node, in,
+        "takes one tensor, f32 or i8");
+  return {{in[0].dtype, gathered_shape(node, in, in[0].shape)}};
 }
 
 OutputTypes infer_grad(const Node& node, InputTypes in) {
+  check(in.size() == 1 && in[0].dtype == DType::kF32, node, in, "takes one f32 tensor");
   const auto whole = node.attributes.integers("shape");
   const Shape shape(whole.begin(), whole.end());
   const Shape gathered = gathered_shape(node, in, shape);
@@ -40,18 +41,24 @@ OutputTypes infer_grad(const Node& node, InputTypes in) {
   return {{DType::kF32, shape}};
 }
 
-void forward(const Node& node, const KernelArgs& t) {
+template <class Number>
+void gather(const Node& node, const TensorType& type, const Number* from, Number* y) {
   const auto indices = node.attributes.integers("indices");
-  const AxisView view = axis_view(node, t.type(0).shape);
-  float* y = t.out_f32();
+  const AxisView view = axis_view(node, type.shape);
   for (int64_t o = 0; o < view.outer; ++o) {
-    const float* x = t.f32(0) + o * view.size * view.inner;
+    const Number* x = from + o * view.size * view.inner;
     if (view.inner == 1) {
       for (const int64_t i : indices) *y++ = x[i];
       continue;
     }
     for (const int64_t i : indices) y = std::copy_n(x + i * view.inner, view.inner, y);
   }
+}
+
+void forward(const Node& node, const KernelArgs& t) {
+  const TensorType& x = t.type(0);
+  return x.dtype == DType::kI8 ? gather(node, x, t.i8(0), t.out_i8())
+                               : gather(node, x, t.f32(0), t.out_f32());
 }
 
 void vjp(GradBuilder& grad) {

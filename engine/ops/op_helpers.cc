@@ -112,9 +112,6 @@ Attributes without_epilogue(const Attributes& attributes) {
   return result;
 }
 
-namespace {
-
-// Of x, all that the input channels of the weight stand for: those of every group.
 std::vector<int64_t> channels_of_groups(std::span<const int64_t> channels, int64_t groups,
                                         int64_t group_channels) {
   std::vector<int64_t> all;
@@ -123,8 +120,6 @@ std::vector<int64_t> channels_of_groups(std::span<const int64_t> channels, int64
   }
   return all;
 }
-
-}  // namespace
 
 void conv2d_vjp(GradBuilder& grad, const OpDef& grad_input, const OpDef& grad_weight) {
   enum { kX, kW, kB };

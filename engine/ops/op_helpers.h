@@ -37,6 +37,10 @@ ValueId dy_of_layer(GradBuilder& grad);
 // Those channels of x, the last dimension; x itself where the list is empty. Made of a value of the
 // forward pass as soon as that exists, and kept instead of it.
 ValueId gathered(GradBuilder& grad, ValueId x, std::span<const int64_t> channels);
+// Of x, all that those input channels of a weight stand for: those of every group, of
+// `group_channels` each.
+std::vector<int64_t> channels_of_groups(std::span<const int64_t> channels, int64_t groups,
+                                        int64_t group_channels);
 // The attributes of a layer without those of its end.
 Attributes without_epilogue(const Attributes& attributes);
 

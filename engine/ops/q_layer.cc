@@ -1,8 +1,22 @@
 #include "engine/ops/q_layer.h"
 
 #include "engine/ops/op_table.h"
+#include "engine/ops/weight_channels.h"
 
 namespace tinytl {
+
+std::optional<LevelScale> scale_read_of(const Graph& graph, ValueId id) {
+  for (const Node& node : graph.nodes()) {
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      if (node.input(i) != id) continue;
+      const std::string name = node.op == &kQAdd ? (i == 0 ? "a" : "b") : "x";
+      if (!node.attributes.has(name + "_scale")) continue;
+      return LevelScale{node.attributes.number(name + "_scale"),
+                        node.attributes.integer(name + "_zero")};
+    }
+  }
+  return std::nullopt;
+}
 
 void check_levels(const Node& node, InputTypes in) {
   const auto level = [&](const char* name) { return node.attributes.integer(name); };
@@ -62,10 +76,18 @@ void quantized_layer_vjp(GradBuilder& grad, const OpDef& grad_input, const OpDef
     grad.set(kB, grad.emit(kSumTo, {dy}, {{"shape", grad.input_type(kB).shape}}));
   }
   if (grad.wants(kW)) {
+    const TensorType& w = grad.input_type(kW);
+    const bool is_depthwise = w.rank() == 3;
+    const int64_t groups = is_depthwise ? 1 : node.attributes.integer("groups");
+    const auto channels = grad.channels(kW);
     Attributes attributes = with_shape_of(kW);
+    attributes.set("shape", channels_of(w, channels).shape);
     attributes.set("x_scale", node.attributes.number("x_scale"));
     attributes.set("x_zero", node.attributes.integer("x_zero"));
-    grad.set(kW, grad.emit(grad_weight, {node.input(kX), dy}, std::move(attributes)));
+    const ValueId x =
+        gathered(grad, node.input(kX), channels_of_groups(channels, groups, w.dim(2)));
+    const ValueId dy_of_w = is_depthwise ? gathered(grad, dy, channels) : dy;
+    grad.set(kW, grad.emit(grad_weight, {x, dy_of_w}, std::move(attributes)));
   }
   if (grad.wants(kX)) {
     grad.set(kX, grad.emit(grad_input, {dy, node.input(kW)}, with_shape_of(kX)));

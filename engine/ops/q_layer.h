@@ -14,6 +14,14 @@
 
 namespace tinytl {
 
+// What the levels of an i8 value stand for.
+struct LevelScale {
+  float scale;
+  int64_t zero;
+};
+// Of `id`, by the nodes that read it; empty where none of them says. O(nodes).
+std::optional<LevelScale> scale_read_of(const Graph& graph, ValueId id);
+
 // Throws InputError where an attribute of y (and x) is missing or out of range.
 void check_levels(const Node& node, InputTypes in);
 

@@ -7,12 +7,13 @@
 //                                                some input channels at a time (weight_update.cc)
 //
 // Attributes: qas (quantization-aware scaling), stochastic (rounding), x_scale of the bias;
-// x_scale and x_zero of x. No momentum: it would have to be of more bits than the weight.
+// x_scale and x_zero of x; channels of a weight, as in update.cc. No momentum: it would have to be of more bits than the weight.
 
 #include <algorithm>
 
 #include "engine/ops/op_table.h"
 #include "engine/ops/product.h"
+#include "engine/ops/weight_channels.h"
 
 namespace tinytl {
 namespace {
@@ -27,15 +28,28 @@ tt_integer_step step_of(const Node& node, const float* rate, const float* grad_s
 }
 
 OutputTypes infer_weight(const Node& node, InputTypes in) {
-  check(in.size() == 4 && in[kP].dtype == DType::kQ8 && in[kP].rank() > 0 &&
-            in[kG] == gradient_type(in[kP]),
-        node, in, "takes a q8 parameter, its f32 gradient, rate and scale");
+  check(in.size() == 4 && in[kP].dtype == DType::kQ8 && in[kP].rank() > 0, node, in,
+        "takes a q8 parameter, its f32 gradient, rate and scale");
+  const auto channels = trained_channels(node);
+  check(channels.empty() || are_input_channels(in[kP], channels), node, in,
+        "the channels are not those of the parameter");
+  check(gradient_type(channels_of(in[kP], channels)) == in[kG], node, in,
+        "parameter and gradient differ in shape");
   return {};
 }
 
 void update_weight(const Node& node, const KernelArgs& t) {
   const tt_integer_step step = step_of(node, t.f32(kRate), t.f32(kGradScale));
   const int64_t columns = columns_of(t.type(kP));
+  const auto channels = trained_channels(node);
+  if (!channels.empty()) {
+    const Share elements = t.share(t.type(kG).elements());
+    for_each_run(channels, t.type(kP), elements, [&](int64_t i, int64_t of_p, int64_t n) {
+      t.kernels().sgd_q8(t.mutable_i8(kP) + of_p, t.f32(kG) + i,
+                         t.weights(kP).scale + of_p % columns, 1, n, of_p, &step);
+    });
+    return;
+  }
   const Share rows = t.share(rows_of(t.type(kP)));
   const int64_t first = rows.begin * columns;
   t.kernels().sgd_q8(t.mutable_i8(kP) + first, t.f32(kG) + first, t.weights(kP).scale, rows.size(),

@@ -22,7 +22,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/ops/axis.h"
 #include "engine/ops/op_table.h"
 #include "engine/ops/weight_channels.h"
 
@@ -36,11 +35,6 @@ constexpr int64_t kGrain = 64;
 // This part of the elements of input 0.
 Share share_of(const KernelArgs& t) { return t.share(t.type(0).elements(), kGrain); }
 
-std::span<const int64_t> trained_channels(const Node& node) {
-  if (!node.attributes.has("channels")) return {};
-  return node.attributes.integers("channels");
-}
-
 void check_parameter(const Node& node, InputTypes in) {
   const auto channels = trained_channels(node);
   check(channels.empty() || are_input_channels(in[kP], channels), node, in,
@@ -51,23 +45,6 @@ void check_parameter(const Node& node, InputTypes in) {
 
 size_t scratch_bytes(const Node& node, InputTypes, const tt_kernels&) {
   return trained_channels(node).empty() ? 0 : TT_ADAM8_BLOCK * sizeof(float);
-}
-
-// Calls visit(part, of_p, count) for the runs of elements that lie together in p: element `part` of
-// those channels is element `of_p` of p.
-template <class Visit>
-void for_each_run(std::span<const int64_t> channels, const TensorType& p, Share elements,
-                  Visit&& visit) {
-  const size_t dimension = input_channel_dimension(p);
-  const AxisView view = axes_view(p.shape, dimension, dimension + 1);
-  const auto count = static_cast<int64_t>(channels.size());
-  for (int64_t i = elements.begin; i < elements.end;) {
-    const int64_t row = i / view.inner, column = i % view.inner;
-    const int64_t n = std::min(view.inner - column, elements.end - i);
-    const int64_t of_p = row / count * view.size + channels[static_cast<size_t>(row % count)];
-    visit(i, of_p * view.inner + column, n);
-    i += n;
-  }
 }
 
 // update(p, first, count): `p` holds the elements [first, first + count) of what trains. Shares and

@@ -158,18 +158,16 @@ void Executor::replace(NodeId node, std::unique_ptr<LayerKernel> kernel) {
   layer_kernels_.push_back(std::move(kernel));
 }
 
-std::span<float> Executor::f32(ValueId id) const {
+template <class Number>
+std::span<Number> Executor::numbers(ValueId id, DType dtype) const {
   const Operand& value = values_.at(index(id));
-  TT_ASSERT(value.type->dtype == DType::kF32);
-  auto* p = static_cast<float*>(value.data);
+  TT_ASSERT(value.type->dtype == dtype);
+  auto* p = static_cast<Number*>(value.data);
   return {p, p == nullptr ? 0 : static_cast<size_t>(value.type->elements())};
 }
 
-std::span<int32_t> Executor::i32(ValueId id) const {
-  const Operand& value = values_.at(index(id));
-  TT_ASSERT(value.type->dtype == DType::kI32);
-  auto* p = static_cast<int32_t*>(value.data);
-  return {p, p == nullptr ? 0 : static_cast<size_t>(value.type->elements())};
-}
+std::span<float> Executor::f32(ValueId id) const { return numbers<float>(id, DType::kF32); }
+std::span<int32_t> Executor::i32(ValueId id) const { return numbers<int32_t>(id, DType::kI32); }
+std::span<int8_t> Executor::i8(ValueId id) const { return numbers<int8_t>(id, DType::kI8); }
 
 }  // namespace tinytl

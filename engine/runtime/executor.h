@@ -50,6 +50,7 @@ class Executor {
   // (valid until the next step of any executor on the arena), or of a parameter or state.
   std::span<float> f32(ValueId id) const;
   std::span<int32_t> i32(ValueId id) const;
+  std::span<int8_t> i8(ValueId id) const;
 
   // Runs every node; or, with `apply_updates` false, those before Schedule::first_update.
   void step(bool apply_updates = true) noexcept;
@@ -77,6 +78,8 @@ class Executor {
     LayerKernel* kernel = nullptr;      // instead of the operator's
   };
   void run(const Instruction& instruction) noexcept;
+  template <class Number>
+  std::span<Number> numbers(ValueId id, DType dtype) const;
   struct Less {
     bool operator()(const TensorType& a, const TensorType& b) const {
       return std::tie(a.dtype, a.shape) < std::tie(b.dtype, b.shape);

@@ -7,7 +7,9 @@
 #include <cmath>
 #include <random>
 
+#include "engine/graph/packed.h"
 #include "engine/ops/op_table.h"
+#include "engine/ops/weight_channels.h"
 #include "engine/runtime/executor.h"
 
 namespace tinytl {
@@ -242,6 +244,82 @@ TEST_P(IntegerLayer, KeepsTheInputOnlyForTheGradientOfTheWeights) {
       for (const ValueId id : node.inputs) EXPECT_TRUE(is_mask || id != layer.y8);
     }
     EXPECT_EQ(reads_x, trains_weight);
+  }
+}
+
+// Values of the entries `channels` of that dimension.
+Numbers gathered(const Numbers& all, const Shape& shape, size_t dimension,
+                 const std::vector<int64_t>& channels) {
+  const AxisView view = axes_view(shape, dimension, dimension + 1);
+  Numbers result;
+  for (int64_t o = 0; o < view.outer; ++o) {
+    for (const int64_t c : channels) {
+      const auto from = all.begin() + (o * view.size + c) * view.inner;
+      result.insert(result.end(), from, from + view.inner);
+    }
+  }
+  return result;
+}
+
+TEST_P(IntegerLayer, GradientOfSomeInputChannelsIsThatPartOfTheWhole) {
+  std::mt19937 rng(6);
+  Layer layer(GetParam(), rng);
+  const size_t dimension = input_channel_dimension(layer.w->type());
+  const int64_t channels = layer.w->type().dim(dimension);
+  if (channels < 2) GTEST_SKIP() << "one input channel";
+  const std::vector<int64_t> some{0, channels - 1};
+  const ValueId whole = layer.add_gradients({false, true, false}).at(0);
+  GradBuilder grad(layer.graph, layer.graph.value(layer.y8).producer, {false, true, false},
+                   {layer.dy}, {{}, some, {}});
+  grad.node().op->vjp(grad);
+  const ValueId part = *grad.gradients().at(1);
+  layer.graph.outputs.push_back(part);
+  Executor executor(layer.graph);
+  write(executor, layer.x, random_numbers(rng, layer.graph.value(layer.x).type.elements(), 8.0f));
+  write(executor, layer.dy, random_numbers(rng, layer.graph.value(layer.dy).type.elements(), 1.0f));
+  executor.step();
+  expect_close(read(executor, part),
+               gathered(read(executor, whole), layer.w->type().shape, dimension, some));
+}
+
+TEST(IntegerUpdate, OfSomeChannelsIsThatOfTheWholeAndOfNothingElse) {
+  std::mt19937 rng(7);
+  const std::vector<int64_t> channels{1, 2, 6};
+  for (const Shape& shape : {Shape{1, 1, 8, 24}, Shape{3, 3, 7, 5}, Shape{3, 3, 9}}) {
+    for (const int64_t stochastic : {0, 1}) {
+      const auto w = random_weights(rng, shape);
+      auto again = std::make_shared<Tensor>(w->type());
+      std::ranges::copy(w->bytes(), again->bytes().begin());
+      const size_t dimension = input_channel_dimension(w->type());
+      Shape part_shape = shape;
+      part_shape[dimension] = 3;
+      Graph graph;
+      const ValueId g = graph.add_input("g", {DType::kF32, shape});
+      const ValueId part = graph.add_input("part", {DType::kF32, part_shape});
+      const ValueId rate = graph.add_input("rate", {DType::kF32, {1}});
+      const ValueId p = graph.add_persistent("p", Role::kWeight, w);
+      const ValueId q = graph.add_persistent("q", Role::kWeight, again);
+      Attributes update{{"qas", int64_t{1}}, {"stochastic", stochastic}};
+      emit_all(graph, kQSgdUpdate, "p", {p, g, rate, rate}, update, Phase::kUpdate);
+      update.set("channels", channels);
+      emit_all(graph, kQSgdUpdate, "q", {q, part, rate, rate}, update, Phase::kUpdate);
+      Executor executor(graph);
+      const Numbers gradient = random_numbers(rng, w->type().elements(), 5.0f);
+      write(executor, g, gradient);
+      write(executor, part, gathered(gradient, shape, dimension, channels));
+      write(executor, rate, {0.1f});
+      std::vector<float> before(gradient.size()), want(gradient.size()), got(gradient.size());
+      unpack(*again, before);
+      executor.step();
+      unpack(*w, want);
+      unpack(*again, got);
+      EXPECT_NE(before, want);
+      const AxisView view = axes_view(shape, dimension, dimension + 1);
+      for (size_t i = 0; i < got.size(); ++i) {
+        const int64_t channel = static_cast<int64_t>(i) / view.inner % view.size;
+        EXPECT_EQ(got[i], std::ranges::count(channels, channel) > 0 ? want[i] : before[i]) << i;
+      }
+    }
   }
 }
 

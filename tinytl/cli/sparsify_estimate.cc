@@ -54,7 +54,9 @@ Contributions estimate_contributions(const SparsifyArguments& args, Estimate est
   const DatasetSplits data = open_dataset(args.data.data, dataset_of(args.data));
   const auto classes = static_cast<int64_t>(data.train->classes().size());
   if (classes == 0) throw InputError(args.data.data + ": has no labels");
-  SparsifyNetwork network(args, classes, /*micro_batch=*/1);
+  SparsifyArguments real = args;
+  real.method.precision = "float";  // integers have the gradients of what they stand for
+  SparsifyNetwork network(real, classes, /*micro_batch=*/1);
   const Graph& graph = network.graph();
   GradientStatistics statistics(graph, network.classifier(), loss_of(args.method));
   const Shape input = graph.value(graph.inputs.at(0)).type.shape;

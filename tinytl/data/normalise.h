@@ -22,4 +22,13 @@ void to_float(std::span<const uint8_t> pixels, int channels, const Normalisation
 // The whole batch, [count, height, width, channels]. Float data are copied as they are.
 void to_float(const Batch& batch, const Normalisation& normalisation, float* out);
 
+// The same in 8-bit levels: level = zero + round(value / scale), ties to even, limited to
+// [-128, 127].
+struct InputLevels {
+  float scale;
+  int32_t zero;
+};
+void to_levels(const Batch& batch, const Normalisation& normalisation, const InputLevels& levels,
+               int8_t* out);
+
 }  // namespace tinytl

@@ -54,9 +54,8 @@ LoaderOptions loader_for(const TensorType& input, bool training) {
 Inference::Inference(Program program, Loss::Kind loss, std::shared_ptr<Arena> arena,
                      XnnpackLayers* xnnpack, std::shared_ptr<ThreadPool> threads)
     : loss_(loss),
-      input_(program.graph.inputs.at(0)),
+      input_(program.graph),
       output_(program.graph.outputs.at(0)),
-      input_type_(program.graph.value(input_).type),
       output_type_(program.graph.value(output_).type),
       executor_(checked(std::move(program), loss),
                 {.kernels = nullptr, .arena = std::move(arena), .threads = std::move(threads)}) {
@@ -75,7 +74,7 @@ std::span<const float> Inference::predict(const Batch& batch,
 }
 
 void Inference::load(const Batch& batch, const Normalisation& normalisation) noexcept {
-  to_float(batch, normalisation, executor_.f32(input_).data());
+  input_.write(batch, normalisation, executor_);
 }
 
 std::span<const float> Inference::run() noexcept {

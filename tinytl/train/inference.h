@@ -4,7 +4,7 @@
 #include "autodiff/differentiate.h"
 #include "engine/runtime/executor.h"
 #include "engine/xnnpack/use_xnnpack.h"
-#include "tinytl/data/normalise.h"
+#include "tinytl/train/network_input.h"
 
 namespace tinytl {
 
@@ -26,7 +26,7 @@ class Inference {
   Inference(Program program, Loss::Kind loss, std::shared_ptr<Arena> arena = nullptr,
             XnnpackLayers* xnnpack = nullptr, std::shared_ptr<ThreadPool> threads = nullptr);
 
-  const TensorType& input_type() const { return input_type_; }
+  const TensorType& input_type() const { return input_.type(); }
   const TensorType& output_type() const { return output_type_; }
   int64_t batch_size() const { return input_type().dim(0); }
   int64_t classes() const;  // 0 where the loss is not over classes
@@ -43,8 +43,9 @@ class Inference {
   std::span<const float> run() noexcept;
   void add_row(Evaluation& result, std::span<const float> scores, int32_t label) const;
   Loss::Kind loss_;
-  ValueId input_, output_;
-  TensorType input_type_, output_type_;
+  NetworkInput input_;
+  ValueId output_;
+  TensorType output_type_;
   Executor executor_;
 };
 

@@ -58,7 +58,7 @@ class Session {
   void forget_plan() { step_->forget_program(); }
   size_t arena_touched_bytes() const { return step_->arena().touched_bytes(); }
   // [micro-batch, ...]: what the network takes.
-  const TensorType& input_type() const { return input_type_; }
+  const TensorType& input_type() const { return input_->type(); }
   int64_t micro_batch_size() const { return input_type().dim(0); }
   int64_t micro_batches() const { return micro_batches_; }  // of a batch
   int64_t batch_size() const { return micro_batch_size() * micro_batches_; }
@@ -97,8 +97,7 @@ class Session {
   Loss loss_;
   int64_t micro_batches_;
   TrainingGraph training_;  // without its graph, which lives in step_
-  ValueId input_;
-  TensorType input_type_;
+  std::optional<NetworkInput> input_;
   int64_t classes_ = 0;
   std::vector<Value> trained_, learnt_, state_;
   MemoryReport memory_;
