@@ -33,22 +33,20 @@ void Attributes::set(std::string name, Value value) {
   items_ = std::make_shared<const Items>(std::move(changed));
 }
 
-int64_t Attributes::integer(std::string_view name) const {
+template <class Kind>
+const Kind& Attributes::get(std::string_view name) const {
   const Value* value = find(name);
-  TT_ASSERT(value != nullptr && std::holds_alternative<int64_t>(*value));
-  return std::get<int64_t>(*value);
+  TT_ASSERT(value != nullptr && std::holds_alternative<Kind>(*value));
+  return std::get<Kind>(*value);
 }
 
-float Attributes::number(std::string_view name) const {
-  const Value* value = find(name);
-  TT_ASSERT(value != nullptr && std::holds_alternative<float>(*value));
-  return std::get<float>(*value);
-}
-
+int64_t Attributes::integer(std::string_view name) const { return get<int64_t>(name); }
+float Attributes::number(std::string_view name) const { return get<float>(name); }
 std::span<const int64_t> Attributes::integers(std::string_view name) const {
-  const Value* value = find(name);
-  TT_ASSERT(value != nullptr && std::holds_alternative<std::vector<int64_t>>(*value));
-  return std::get<std::vector<int64_t>>(*value);
+  return get<std::vector<int64_t>>(name);
+}
+std::span<const float> Attributes::numbers(std::string_view name) const {
+  return get<std::vector<float>>(name);
 }
 
 }  // namespace tinytl

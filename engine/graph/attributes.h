@@ -15,7 +15,7 @@ namespace tinytl {
 
 class Attributes {
  public:
-  using Value = std::variant<int64_t, float, std::vector<int64_t>>;
+  using Value = std::variant<int64_t, float, std::vector<int64_t>, std::vector<float>>;
   using Items = std::vector<std::pair<std::string, Value>>;
 
   Attributes() = default;
@@ -28,11 +28,14 @@ class Attributes {
   int64_t integer(std::string_view name) const;
   float number(std::string_view name) const;
   std::span<const int64_t> integers(std::string_view name) const;
+  std::span<const float> numbers(std::string_view name) const;
 
   const Items& items() const;
 
  private:
   const Value* find(std::string_view name) const;
+  template <class Kind>
+  const Kind& get(std::string_view name) const;
   std::shared_ptr<const Items> items_;  // null: none
 };
 

@@ -159,6 +159,20 @@ typedef struct {
   int32_t fixed_point;
 } tt_requantize;
 
+// A layer of 8-bit integers in a chain of them (tt_chain_rows_q8).
+typedef struct {
+  void (*run)(const tt_conv2d_shape*, const tt_requantize*, const int8_t* x, const int8_t* w,
+              int8_t* y);
+  tt_conv2d_shape shape;  // of a whole image
+  tt_requantize end;
+  const int8_t* w;
+  // Room for the rows of y that the next layer reads at once: tt_chain_rows(shape of that). Not of
+  // the last layer.
+  int8_t* rows;
+  // What is there, and the row to be computed next: for tt_chain_rows_q8 alone.
+  int32_t first, count, next;
+} tt_chain_layer;
+
 // y = y_zero + round((a - a_zero) a_factor + (b - b_zero) b_factor), limited to [low, high].
 typedef struct {
   int32_t a_zero, b_zero, y_zero;

@@ -7,10 +7,8 @@
 
 namespace tinytl {
 
-tt_conv2d_shape conv2d_shape(const Node& node, const Shape& x, const Shape& w, bool depthwise) {
-  const auto strides = node.attributes.integers("strides");
-  const auto pads = node.attributes.integers("pads");
-  const auto dilations = node.attributes.integers("dilations");
+tt_conv2d_shape conv2d_shape(const Window& window, const Shape& x, const Shape& w, bool depthwise) {
+  const auto& [strides, pads, dilations, groups] = window;
   const auto i32 = [](int64_t v) { return static_cast<int32_t>(v); };
   tt_conv2d_shape s{};
   s.batch = i32(x[0]);
@@ -20,7 +18,7 @@ tt_conv2d_shape conv2d_shape(const Node& node, const Shape& x, const Shape& w, b
   s.kernel_h = i32(w[0]);
   s.kernel_w = i32(w[1]);
   s.out_c = depthwise ? s.in_c : i32(w[3]);
-  s.groups = depthwise ? s.in_c : i32(node.attributes.integer("groups"));
+  s.groups = depthwise ? s.in_c : i32(groups);
   s.stride_h = i32(strides[0]);
   s.stride_w = i32(strides[1]);
   s.dilation_h = i32(dilations[0]);
@@ -34,6 +32,13 @@ tt_conv2d_shape conv2d_shape(const Node& node, const Shape& x, const Shape& w, b
   s.out_h = room_h < 0 ? 0 : room_h / s.stride_h + 1;
   s.out_w = room_w < 0 ? 0 : room_w / s.stride_w + 1;
   return s;
+}
+
+tt_conv2d_shape conv2d_shape(const Node& node, const Shape& x, const Shape& w, bool depthwise) {
+  const Attributes& a = node.attributes;
+  return conv2d_shape({a.integers("strides"), a.integers("pads"), a.integers("dilations"),
+                       depthwise ? 1 : a.integer("groups")},
+                      x, w, depthwise);
 }
 
 bool has_keep(const Node& node) { return node.attributes.has("keep"); }

@@ -5,8 +5,14 @@
 
 namespace tinytl {
 
-// The convolution described by a node's attributes, its input and its weight
-// ([kh,kw,ci/groups,co], or [kh,kw,c] where `depthwise`).
+// How a convolution's kernel moves over its input.
+struct Window {
+  std::span<const int64_t> strides, pads, dilations;  // 2, 4, 2
+  int64_t groups;                                     // not of a depthwise convolution
+};
+// The convolution of an input with a weight ([kh,kw,ci/groups,co], or [kh,kw,c] where `depthwise`).
+tt_conv2d_shape conv2d_shape(const Window& window, const Shape& x, const Shape& w, bool depthwise);
+// The same, described by a node's attributes.
 tt_conv2d_shape conv2d_shape(const Node& node, const Shape& x, const Shape& w, bool depthwise);
 
 // The gradient rule of y = conv(x, w) + b, by the operators (dy, w) -> dx and (x, dy) -> dw.

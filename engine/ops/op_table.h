@@ -29,6 +29,7 @@
   X(kQDepthwiseConv2d)                \
   X(kQDepthwiseConv2dGradWeight)      \
   X(kQAdd)                            \
+  X(kQConvChain)                      \
   X(kQGlobalAveragePool)              \
   X(kQSgdUpdate)                      \
   X(kQWeightSgdUpdate)                \

@@ -9,6 +9,9 @@ std::optional<LevelScale> scale_read_of(const Graph& graph, ValueId id) {
   for (const Node& node : graph.nodes()) {
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       if (node.input(i) != id) continue;
+      if (node.op == &kQConvChain) {
+        return LevelScale{node.attributes.numbers("scale")[0], node.attributes.integers("zero")[0]};
+      }
       const std::string name = node.op == &kQAdd ? (i == 0 ? "a" : "b") : "x";
       if (!node.attributes.has(name + "_scale")) continue;
       return LevelScale{node.attributes.number(name + "_scale"),

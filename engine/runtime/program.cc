@@ -4,6 +4,7 @@
 
 #include "engine/ops/passes.h"
 #include "engine/schedule/fuse_layers.h"
+#include "engine/schedule/stream_rows.h"
 
 namespace tinytl {
 namespace {
@@ -65,6 +66,7 @@ Program compile(Graph graph, const tt_kernels& kernels, const ScheduleOptions& o
   verify(graph);
   Program program;
   program.graph = std::move(graph);
+  if (options.fuse) stream_rows(program.graph);
   program.schedule = schedule(program.graph, options, &kernels);
   assign_and_place(program, kernels, options);
   TT_ASSERT(check_plan(program.buffers.lifetimes, program.plan).empty());

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <utility>
 
+#include "engine/ops/conv_chain.h"
 #include "engine/ops/op_helpers.h"
 #include "engine/ops/op_table.h"
 #include "engine/schedule/parts.h"
@@ -192,6 +193,10 @@ NodeWork node_work(const Graph& graph, const Node& node) {
   if (conv != std::end(kConvOps)) count_convolution(graph, node, *conv, work);
   if (node.op == &kLinear || node.op == &kMatMul || node.op == &kPointwiseAccumulate) {
     count_product(graph, node, work);
+  }
+  if (node.op == &kQConvChain) {
+    work.kind = CostKind::kConv;
+    work.flops = 2 * static_cast<double>(chain_products(graph, node));
   }
   if (node.op == &kWeightSgdUpdate || node.op == &kWeightAdamUpdate ||
       node.op == &kQWeightSgdUpdate) {

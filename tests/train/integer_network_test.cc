@@ -291,8 +291,9 @@ TEST_P(IntegerNetwork, IsAsNearToTheDequantizedNetworkAsTwoOrdersOfItsSumsAre) {
   }
   ASSERT_EQ(of_integers.images, kImages);
   std::cout << GetParam().model << ": same class of " << of_integers.same << " of " << kImages
-            << " images, error " << of_integers.relative_error() << " of the spread; two floats: "
-            << of_floats.same << ", " << of_floats.relative_error() << "\n";
+            << " images, error " << of_integers.relative_error()
+            << " of the spread; two floats: " << of_floats.same << ", "
+            << of_floats.relative_error() << "\n";
   EXPECT_GE(of_integers.same, 0.92 * kImages);
   EXPECT_LT(of_integers.relative_error(), 0.1);
   EXPECT_LT(of_integers.relative_error(), 2 * of_floats.relative_error() + 0.005);

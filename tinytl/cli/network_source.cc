@@ -5,6 +5,7 @@
 #include "engine/ops/op_table.h"
 #include "engine/ops/passes.h"
 #include "engine/schedule/micro_batch.h"
+#include "engine/schedule/stream_rows.h"
 #include "tinytl/cli/console.h"
 #include "tinytl/cli/scheme_argument.h"
 #include "tinytl/methods/find_classifier.h"
@@ -117,8 +118,10 @@ StepGraphs NetworkSource::build(int64_t micro_batch, std::span<const Tiling> til
   StepGraphs graphs{.training = append_updates(std::move(gradients), optimizer),
                     .inference = std::move(network.graph),
                     .loss = loss.kind};
-  decode_tables(graphs.training.graph);
-  decode_tables(graphs.inference);
+  for (Graph* const graph : {&graphs.training.graph, &graphs.inference}) {
+    decode_tables(*graph);
+    stream_rows(*graph);  // as compile() does, so that levers are chosen knowing it
+  }
   return graphs;
 }
 

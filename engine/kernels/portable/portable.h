@@ -12,6 +12,13 @@
 extern "C" {
 #endif
 
+// Rows of x that one row of y reads.
+int32_t tt_chain_rows(const tt_conv2d_shape* s);
+// Rows [from, to) of what the last of `n` layers makes of one image x, to y. Of what is between,
+// only the rows exist that are still read; no row is computed twice.
+void tt_chain_rows_q8(tt_chain_layer* layers, int32_t n, const int8_t* x, int32_t from, int32_t to,
+                      int8_t* y);
+
 void tt_gemm_f32(const tt_gemm* g, void* scratch);
 
 void tt_conv2d_f32(const tt_conv2d_shape* s, const float* x, const tt_weights* w,
