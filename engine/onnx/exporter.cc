@@ -115,7 +115,8 @@ void Exporter::add_inputs() {
     Order order = identity_order(rank);
     if (rank == 4 && (value.channels_last || feeds_window(id))) order = channels_first(rank);
     describe(*model.mutable_graph()->add_input(), value.name, permuted(value.type.shape, order));
-    hold(id, {value.type.dtype == DType::kI8 ? rounded_input(id) : value.name, order, std::nullopt});
+    hold(id,
+         {value.type.dtype == DType::kI8 ? rounded_input(id) : value.name, order, std::nullopt});
   }
 }
 

@@ -7,7 +7,8 @@
 //                                                some input channels at a time (weight_update.cc)
 //
 // Attributes: qas (quantization-aware scaling), stochastic (rounding), x_scale of the bias;
-// x_scale and x_zero of x; channels of a weight, as in update.cc. No momentum: it would have to be of more bits than the weight.
+// x_scale and x_zero of x; channels of a weight, as in update.cc. No momentum: it would have to be
+// of more bits than the weight.
 
 #include <algorithm>
 
@@ -79,7 +80,8 @@ OutputTypes infer(const Node& node, InputTypes in) {
             in[kP].dim(0) * in[kP].dim(1) == 1,
         node, in, "takes a q8 1x1 kernel, rate, scale, x and dy");
   check(in[kX].dtype == DType::kI8 && rows_of(in[kX]) == rows_of(in[kDy]) &&
-            columns_of(in[kX]) == in[kP].dim(2) && columns_of(in[kDy]) == columns_of(in[kP]),
+            columns_of(in[kX]) == channels_of(in[kP], trained_channels(node)).dim(2) &&
+            columns_of(in[kDy]) == columns_of(in[kP]),
         node, in, "x and dy do not fit p");
   return {};
 }
@@ -112,6 +114,7 @@ void update(const Node& node, const KernelArgs& t) {
   float* const gradient = x + padded(pixels * block);
   float* const scratch = gradient + padded(block * n);
   const Share channels = t.share(k, kChannelGrain);
+  const auto trained = trained_channels(node);
   for (int64_t first = channels.begin; first < channels.end; first += block) {
     const int64_t count = std::min(block, channels.end - first);
     for (int64_t p = 0; p < pixels; ++p) {
@@ -122,8 +125,17 @@ void update(const Node& node, const KernelArgs& t) {
     g.b.f32 = t.f32(kDy);
     g.c = gradient;
     t.kernels().gemm(&g, scratch);
-    t.kernels().sgd_q8(t.mutable_i8(kP) + first * n, gradient, t.weights(kP).scale, count, n,
-                       first * n, &step);
+    const auto update = [&](int64_t row, const float* from, int64_t rows) {
+      t.kernels().sgd_q8(t.mutable_i8(kP) + row * n, from, t.weights(kP).scale, rows, n, row * n,
+                         &step);
+    };
+    if (trained.empty()) {
+      update(first, gradient, count);
+    } else {
+      for (int64_t i = 0; i < count; ++i) {
+        update(trained[static_cast<size_t>(first + i)], gradient + i * n, 1);
+      }
+    }
   }
 }
 

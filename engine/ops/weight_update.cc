@@ -4,7 +4,8 @@
 //   WeightSgdUpdate(p, rate, scale, x, dy[, velocity])             Conv2dGradWeight and SgdUpdate
 //   WeightAdamUpdate(p, rate, scale, x, dy, m, v, correction)      Conv2dGradWeight and AdamUpdate
 //
-// Attributes: those of the update; kernel 1x1, stride 1, no padding. To the bits of the two nodes.
+// Attributes: those of the update, channels (update.cc) among them: x and the state are of these
+// input channels of p; kernel 1x1, stride 1, no padding. To the bits of the two nodes.
 // Made by engine/schedule/fuse_layers. The idea: MCUNetV3's immediate update (Lin et al., NeurIPS
 // 2022), inside a layer.
 
@@ -12,6 +13,7 @@
 
 #include "engine/ops/op_table.h"
 #include "engine/ops/product.h"
+#include "engine/ops/weight_channels.h"
 
 namespace tinytl {
 namespace {
@@ -27,11 +29,9 @@ int64_t block_rows(const TensorType& p) {
   return std::max(kRowGrain, kBlockFloats / columns_of(p) / kRowGrain * kRowGrain);
 }
 
-int64_t input_channels(const TensorType& p) { return p.dim(2); }
-
 // Of the gradient, before the scratch of the product.
-int64_t block_floats(const TensorType& p) {
-  const int64_t rows = std::min(block_rows(p), input_channels(p));
+int64_t block_floats(const TensorType& p, const TensorType& x) {
+  const int64_t rows = std::min(block_rows(p), columns_of(x));
   return (rows * columns_of(p) + 15) / 16 * 16;
 }
 
@@ -39,7 +39,7 @@ void check_operands(const Node& node, InputTypes in) {
   check(in[kP].rank() == 4 && in[kP].dim(0) == 1 && in[kP].dim(1) == 1, node, in,
         "p must be a 1x1 kernel");
   check(in[kX].rank() == 4 && in[kDy].rank() == 4 && rows_of(in[kX]) == rows_of(in[kDy]) &&
-            columns_of(in[kX]) == input_channels(in[kP]) &&
+            columns_of(in[kX]) == channels_of(in[kP], trained_channels(node)).dim(2) &&
             columns_of(in[kDy]) == columns_of(in[kP]),
         node, in, "x and dy do not fit p");
 }
@@ -61,32 +61,40 @@ tt_gemm product_of(InputTypes in) {
 }
 
 size_t scratch_bytes(const Node&, InputTypes in, const tt_kernels& kernels) {
-  return static_cast<size_t>(block_floats(in[kP])) * sizeof(float) +
+  return static_cast<size_t>(block_floats(in[kP], in[kX])) * sizeof(float) +
          product_scratch(product_of(in), in[kDy], kernels);
 }
 
-// update(first, count, gradient) for one run of elements of p after the other.
+// update(of_p, first, count, gradient) for one run of elements after the other: `first` of those
+// that train is element `of_p` of p.
 template <class Update>
-void update_blocks(const KernelArgs& t, Update&& update) {
+void update_blocks(const Node& node, const KernelArgs& t, Update&& update) {
   float* const gradient = static_cast<float*>(t.scratch());
   const int64_t k = columns_of(t.type(kX)), n = columns_of(t.type(kDy));
   tt_gemm g = weight_product(rows_of(t.type(kX)), k, n);
   g.b.f32 = t.f32(kDy);
   g.c = gradient;
+  const auto channels = trained_channels(node);
   const int64_t step = block_rows(t.type(kP));
   const Share rows = t.share(k, kShareGrain);
   for (int64_t row = rows.begin; row < rows.end; row += step) {
     g.m = static_cast<int32_t>(std::min(step, rows.end - row));
     g.a = t.f32(kX) + row;
-    t.kernels().gemm(&g, gradient + block_floats(t.type(kP)));
-    update(row * n, g.m * n, gradient);
+    t.kernels().gemm(&g, gradient + block_floats(t.type(kP), t.type(kX)));
+    if (channels.empty()) {
+      update(row * n, row * n, g.m * n, gradient);
+      continue;
+    }
+    for (int64_t i = 0; i < g.m; ++i) {
+      update(channels[static_cast<size_t>(row + i)] * n, (row + i) * n, n, gradient + i * n);
+    }
   }
 }
 
 void sgd(const Node& node, const KernelArgs& t) {
   float* const velocity = t.inputs() > kVelocity ? t.mutable_f32(kVelocity) : nullptr;
-  update_blocks(t, [&](int64_t first, int64_t count, const float* gradient) {
-    t.kernels().sgd(t.mutable_f32(kP) + first, gradient,
+  update_blocks(node, t, [&](int64_t of_p, int64_t first, int64_t count, const float* gradient) {
+    t.kernels().sgd(t.mutable_f32(kP) + of_p, gradient,
                     velocity != nullptr ? velocity + first : nullptr, count, *t.f32(kRate),
                     *t.f32(kScale), node.attributes.number("momentum"),
                     static_cast<int32_t>(node.attributes.integer("nesterov")),
@@ -96,8 +104,8 @@ void sgd(const Node& node, const KernelArgs& t) {
 
 void adam(const Node& node, const KernelArgs& t) {
   const float* correction = t.f32(kCorrection);
-  update_blocks(t, [&](int64_t first, int64_t count, const float* gradient) {
-    t.kernels().adam(t.mutable_f32(kP) + first, gradient, t.mutable_f32(kM) + first,
+  update_blocks(node, t, [&](int64_t of_p, int64_t first, int64_t count, const float* gradient) {
+    t.kernels().adam(t.mutable_f32(kP) + of_p, gradient, t.mutable_f32(kM) + first,
                      t.mutable_f32(kV) + first, count, *t.f32(kRate), *t.f32(kScale),
                      node.attributes.number("beta1"), node.attributes.number("beta2"),
                      node.attributes.number("epsilon"), correction[0], correction[1],

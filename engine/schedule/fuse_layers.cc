@@ -128,6 +128,35 @@ class Fusion {
     return true;
   }
 
+  // For those values, where nobody reads them later anyway, in the place of `old` at the steps
+  // [from, to).
+  bool make_room_instead_of(ValueId old, std::initializer_list<ValueId> values, size_t from,
+                            size_t to) {
+    const auto bytes = [&](ValueId id) { return graph_.value(id).type.bytes(); };
+    size_t all = 0;
+    for (const ValueId id : values) all += bytes(id);
+    if (all <= bytes(old)) return true;
+    if (!room_.has_value()) return false;
+    const std::vector<size_t> before(room_->live);
+    for (size_t step = from; step < to; ++step) room_->live[step] -= bytes(old);
+    for (const ValueId id : values) {
+      if (make_room(std::max(from, last_read(id, from, to) + 1), to, bytes(id))) continue;
+      room_->live = before;
+      return false;
+    }
+    return true;
+  }
+
+  // The last of the steps [from, to) that reads `id`; from - 1 where none does.
+  size_t last_read(ValueId id, size_t from, size_t to) const {
+    for (size_t step = to; step > from; --step) {
+      const NodeId node = schedule_.order[step - 1];
+      const auto& inputs = graph_.node(node).inputs;
+      if (!gone_[index(node)] && std::ranges::find(inputs, id) != inputs.end()) return step - 1;
+    }
+    return from - 1;
+  }
+
   void fuse_keep(NodeId keep) {
     const Node& node = graph_.node(keep);
     const ValueId dx = node.input(0), mask = node.input(1);
@@ -181,14 +210,13 @@ class Fusion {
     const Node& gradient = graph_.node(producer);
     const bool of_integers = node.op == &kQSgdUpdate;
     if (gradient.op != (of_integers ? &kQConv2dGradWeight : &kConv2dGradWeight) ||
-        !is_pointwise(gradient, node.input(kP)) || node.attributes.has("channels")) {
+        !is_pointwise(gradient, node.input(kP))) {
       return;
     }
     const ValueId x = gradient.input(0), dy = gradient.input(1);
     if (is_persistent_view(x) || is_persistent_view(dy)) return;  // its own update may come first
     const size_t from = step_of_[index(producer)] + 1, to = step_of_[index(update)] + 1;
-    const auto bytes = [&](ValueId id) { return graph_.value(id).type.bytes(); };
-    if (bytes(x) + bytes(dy) > bytes(dw) && !make_room(from, to, bytes(x) + bytes(dy))) return;
+    if (!make_room_instead_of(dw, {x, dy}, from, to)) return;
     std::vector<ValueId> inputs{node.input(kP), node.input(kRest), node.input(kRest + 1), x, dy};
     inputs.insert(inputs.end(), node.inputs.begin() + kRest + 2, node.inputs.end());
     node.op = node.op == &kSgdUpdate ? &kWeightSgdUpdate

@@ -350,6 +350,16 @@ TEST(IntegerUpdate, OfA1x1KernelAtOnceIsThatOfItsGradient) {
                               {"x_zero", kXZero}};
       emit_all(graph, kQSgdUpdate, "p", {p, g, rate, rate}, update, Phase::kUpdate);
       emit_all(graph, kQWeightSgdUpdate, "q", {q, rate, rate, levels, dy}, update, Phase::kUpdate);
+      // Of some input channels.
+      const Ints some{0, 3, 4};
+      auto third = std::make_shared<Tensor>(w->type());
+      std::ranges::copy(w->bytes(), third->bytes().begin());
+      const ValueId r = graph.add_persistent("r", Role::kWeight, third);
+      const ValueId part =
+          emit(graph, kGather, "part", {levels}, {{"axis", int64_t{3}}, {"indices", some}});
+      Attributes of_some = update;
+      of_some.set("channels", some);
+      emit_all(graph, kQWeightSgdUpdate, "r", {r, rate, rate, part, dy}, of_some, Phase::kUpdate);
       Executor executor(graph);
       write(executor, x, random_numbers(rng, graph.value(x).type.elements(), 6.0f));
       write(executor, dy, random_numbers(rng, graph.value(dy).type.elements(), 0.5f));
@@ -367,6 +377,14 @@ TEST(IntegerUpdate, OfA1x1KernelAtOnceIsThatOfItsGradient) {
       // Sums are taken in another order, which turns a tie or a hash now and then.
       EXPECT_LE(differ, stochastic != 0 ? w->type().elements() : 2);
       EXPECT_TRUE(std::equal(scales(*w), scales(*w) + shape.back(), scales(*again)));
+      const auto* const c = reinterpret_cast<const int8_t*>(third->bytes().data());
+      for (int64_t i = 0, turned = 0; i < w->type().elements(); ++i) {
+        const bool trains = std::ranges::count(some, i / shape[3]) > 0;
+        const auto want = trains ? a[i] : static_cast<int8_t>(before[static_cast<size_t>(i)]);
+        if (trains && c[i] != want) ++turned;
+        ASSERT_TRUE(trains || c[i] == want) << i;
+        ASSERT_LE(turned, stochastic != 0 ? 3 * shape[3] : 2);
+      }
     }
   }
 }

@@ -164,6 +164,32 @@ TEST(FuseLayers, ChangesNoBitOfGoldenNetworks) {
   }
 }
 
+// A part of the input channels of each weight trains, by every optimizer that has an update of
+// its own for 1x1 kernels.
+TEST(FuseLayers, UpdatesPartsOfWeightsWhereTheirGradientIsComputed) {
+  using Kind = OptimizerOptions::Kind;
+  const Graph model = golden("mobilenet_small");
+  UpdateScheme scheme = scheme_of(model, /*biases_only=*/false);
+  for (TrainedParameter& p : scheme.parameters) {
+    const TensorType& type = model.value(p.parameter).type;
+    if (type.rank() == 4 && type.dim(2) > 2) p.channels = {0, 2};
+  }
+  for (const OptimizerOptions& options :
+       {OptimizerOptions{.kind = Kind::kSgd}, OptimizerOptions{.kind = Kind::kSgd, .momentum = 0},
+        OptimizerOptions{.kind = Kind::kAdam}}) {
+    const Graph graph = append_updates(differentiate(model, {}, scheme), options).graph;
+    const Graph fused = program_of(graph, true).graph;
+    int64_t of_parts = 0;
+    for (const Node& node : fused.nodes()) {
+      of_parts += (node.op == &kWeightSgdUpdate || node.op == &kWeightAdamUpdate) &&
+                  node.attributes.has("channels");
+    }
+    EXPECT_GT(of_parts, 0);
+    expect_same_bits(graph);
+    expect_no_more_memory(graph);
+  }
+}
+
 class LayerPattern : public testing::Test {
  protected:
   ValueId input(Shape shape) {
