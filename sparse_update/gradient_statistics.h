@@ -36,6 +36,12 @@ class GradientStatistics {
   void measure();
 
   // Of the samples measured. Of a part of a weight, the sum over the channels that would train.
+  //
+  // Where its layer has a bias, which trains anyway, the gradient g of a weight counts without what
+  // the mean x of the layer's input puts into it, g - x b with the gradient b of the bias: that
+  // part is the gradient of the bias again. Behind a ReLU it is most of g, and the direction in
+  // which the loss bends most, so that steps there do harm: a quarter of it counts against the
+  // weight. A contribution may be negative.
   Contributions contributions(Estimate estimate) const;
 
  private:
