@@ -71,6 +71,13 @@ std::string text_of(const PartRow& row) {
   return fmt::format("{} of weight {}, {}", row.channels, row.number, row.name);
 }
 
+// The same run, measured finer: accuracy moves in steps of one sample.
+PartRow likelihood_row(PartRow row, double value) {
+  row.measure = "likelihood";
+  row.value = value;
+  return row;
+}
+
 // Runs what is not in the table yet; how many failed.
 size_t train_parts(const SparsifyArguments& args, const std::string& train,
                    std::vector<PartRun> runs, PartTable& table) {
@@ -102,6 +109,7 @@ size_t train_parts(const SparsifyArguments& args, const std::string& train,
     }
     row.value = end.report.at("last_val_top1");
     row.seconds = end.seconds;
+    table.append(likelihood_row(row, -end.report.at("epochs").back().at("val_loss").get<double>()));
     table.append(row);
     fmt::print("  {}/{}  {}  {}\n", ended, runs.size(), text_of(row), percent_text(row.value));
     std::fflush(stdout);
@@ -113,11 +121,15 @@ void draw(const SparsifyArguments& args, const SparsifyNetwork& network, const M
           const std::string& measure) {
   PartPicture picture;
   picture.title = fmt::format("What training each part of {} brings", network_name(args.method));
-  picture.subtitle = fmt::format(
-      "on {}, {}", study_name(args.data.data),
-      measure == "accuracy" ? fmt::format("top-1 on {:g} % of the training set, {} of {} runs",
-                                          100 * args.hold_out, parts.known, parts.all)
-                            : "estimated by " + measure + " of gradients");
+  const auto trained = [&](const char* what) {
+    return fmt::format("{} on {:g} % of the training set, {} of {} runs", what, 100 * args.hold_out,
+                       parts.known, parts.all);
+  };
+  picture.subtitle =
+      fmt::format("on {}, {}", study_name(args.data.data),
+                  measure == "accuracy"     ? trained("top-1")
+                  : measure == "likelihood" ? trained("fall of the loss")
+                                            : "estimated by " + measure + " of gradients");
   picture.names = network.names();
   picture.in_points = measure == "accuracy";
   picture.gains = parts.gains;
@@ -131,14 +143,15 @@ std::vector<double> weights_of(const Contributions& gains) {
   return all;
 }
 
-void print_ranking(const MeasuredParts& accuracy, const MeasuredParts& estimate,
+void print_ranking(const MeasuredParts& trained, const char* by, const MeasuredParts& estimate,
                    const std::string& measure) {
-  if (accuracy.known < accuracy.all) return;
+  if (trained.known < trained.all) return;
   print_line("ranks",
-             fmt::format("as training does (Spearman): {:.2f} of weights and ratios, "
-                         "{:.2f} of biases, by {}",
-                         rank_correlation(weights_of(accuracy.gains), weights_of(estimate.gains)),
-                         rank_correlation(accuracy.gains.biases, estimate.gains.biases), measure));
+             fmt::format("{} as training does by its {} (Spearman): {:.2f} of weights and ratios, "
+                         "{:.2f} of biases",
+                         measure, by,
+                         rank_correlation(weights_of(trained.gains), weights_of(estimate.gains)),
+                         rank_correlation(trained.gains.biases, estimate.gains.biases)));
 }
 
 void print_best(const SparsifyNetwork& network, const MeasuredParts& parts, bool in_points) {
@@ -192,12 +205,16 @@ int analyse(const SparsifyArguments& args, const char* argv0) {
   const auto estimate = measured_parts(table.rows(), args.estimate, count);
   const auto accuracy = measured_parts(table.rows(), "accuracy", count);
   draw(args, network, *estimate, args.estimate);
+  const auto likelihood = measured_parts(table.rows(), "likelihood", count);
   if (accuracy.has_value()) draw(args, network, *accuracy, "accuracy");
+  if (likelihood.has_value()) draw(args, network, *likelihood, "likelihood");
   print_best(network, accuracy.has_value() ? *accuracy : *estimate, accuracy.has_value());
-  if (accuracy.has_value()) print_ranking(*accuracy, *estimate, args.estimate);
+  if (accuracy.has_value()) print_ranking(*accuracy, "accuracy", *estimate, args.estimate);
+  if (likelihood.has_value()) print_ranking(*likelihood, "loss", *estimate, args.estimate);
   print_line("table", (folder / "contributions.csv").string());
-  print_line("picture",
-             (folder / ((accuracy.has_value() ? "accuracy" : args.estimate) + ".svg")).string());
+  print_line(
+      "picture",
+      (folder / ((likelihood.has_value() ? "likelihood" : args.estimate) + ".svg")).string());
   if (was_interrupted()) {
     fmt::print("interrupted; to continue, run the same command again\n");
     return kInterrupted;

@@ -95,8 +95,8 @@ std::optional<MeasuredParts> measured_parts(const std::vector<PartRow>& rows,
   if (last == rows.rend()) return std::nullopt;
   MeasuredParts result{by_part<double>(convolutions), 0,
                        static_cast<size_t>(convolutions) * (kRatioCount + 1)};
-  const bool is_accuracy = measure == "accuracy";
-  result.all += is_accuracy;  // the classifier alone
+  const bool is_trained = measure == "accuracy" || measure == "likelihood";
+  result.all += is_trained;  // the classifier alone
   std::map<int64_t, double> biases{{0, 0}};
   std::map<std::pair<int64_t, int>, double> weights;
   double classifier = 0;
@@ -114,11 +114,11 @@ std::optional<MeasuredParts> measured_parts(const std::vector<PartRow>& rows,
     if (row.part == "biases") biases[row.number] = row.value;
     if (row.part == "weight") weights[{row.number, ratio_index(row.channels)}] = row.value;
   }
-  if (is_accuracy) {
+  if (is_trained) {
     for (auto& [k, value] : biases) value = k == 0 ? 0 : value - classifier;
   }
   interpolate(result.gains.biases, biases);
-  const double base = is_accuracy ? classifier + result.gains.biases.back() : 0;
+  const double base = is_trained ? classifier + result.gains.biases.back() : 0;
   for (const auto& [key, value] : weights) {
     const auto& [convolution, ratio] = key;
     if (ratio < 0) continue;

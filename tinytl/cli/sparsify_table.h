@@ -11,14 +11,16 @@ namespace tinytl::cli {
 
 struct PartRow {
   // The key: what was trained and how.
-  std::string measure = {};  // accuracy, fisher or gradient
+  std::string measure = {};  // accuracy, likelihood, fisher or gradient
   std::string part = {};  // classifier, biases (the last `number`) or weight (of that convolution)
   int64_t number = 0;
   double channels = 0;       // part of the input channels of a weight
   std::string options = {};  // of the run, or of the estimate
 
   std::string name = {};  // of the weight
-  double value = 0;       // top-1 on held-out samples; or the estimate of the gain itself
+  // On held-out samples the top-1, or the mean logarithm of what the label is given; or the
+  // estimate of the gain itself.
+  double value = 0;
   double seconds = 0;
 };
 
@@ -43,7 +45,7 @@ struct MeasuredParts {
 };
 
 // What the rows of one measure, those with the options of the last of them, say of a network with
-// so many convolutions. Accuracies become gains: of biases over the classifier, of weights over all
+// so many convolutions. What training measured becomes gains: of biases over the classifier, of weights over all
 // biases. Between numbers of biases that are known gains are interpolated; a weight that is not
 // known brings nothing. Empty where there are no such rows. Throws InputError where a row is of
 // another network.
