@@ -128,11 +128,14 @@ void tt_dequantize_q8(const int8_t* x, int64_t n, float scale, int32_t zero, flo
 }
 
 void tt_mask_q8(const int8_t* y, int64_t n, int32_t low, int32_t high, uint8_t* mask) {
-  for (int64_t i = 0; i < n; i += 8) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
     unsigned bits = 0;
-    for (int64_t j = 0; j < 8 && i + j < n; ++j) {
-      bits |= (unsigned)(low < y[i + j] && y[i + j] < high) << j;
-    }
+    for (int j = 0; j < 8; ++j) bits |= (unsigned)((low < y[i + j]) & (y[i + j] < high)) << j;
     mask[i / 8] = (uint8_t)bits;
   }
+  if (i == n) return;
+  unsigned bits = 0;
+  for (int64_t j = 0; i + j < n; ++j) bits |= (unsigned)(low < y[i + j] && y[i + j] < high) << j;
+  mask[i / 8] = (uint8_t)bits;
 }
