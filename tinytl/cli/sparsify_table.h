@@ -45,10 +45,10 @@ struct MeasuredParts {
 };
 
 // What the rows of one measure, those with the options of the last of them, say of a network with
-// so many convolutions. What training measured becomes gains: of biases over the classifier, of weights over all
-// biases. Between numbers of biases that are known gains are interpolated; a weight that is not
-// known brings nothing. Empty where there are no such rows. Throws InputError where a row is of
-// another network.
+// so many convolutions. What training measured becomes gains: of biases over the classifier, of
+// weights over all biases. Between numbers of biases that are known gains are interpolated; a
+// weight that is not known brings nothing. Empty where there are no such rows. Throws InputError
+// where a row is of another network.
 std::optional<MeasuredParts> measured_parts(const std::vector<PartRow>& rows,
                                             const std::string& measure, int64_t convolutions);
 
