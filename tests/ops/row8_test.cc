@@ -239,6 +239,21 @@ Bytes random_bytes(std::mt19937& rng, const TensorType& type) {
   return bytes;
 }
 
+// As many bytes as were asked for, and some that must stay.
+class Scratch {
+ public:
+  explicit Scratch(size_t bytes) : bytes_(bytes), data_(bytes + kGuard, std::byte{0xa5}) {}
+  ~Scratch() {
+    for (size_t i = bytes_; i < data_.size(); ++i) EXPECT_EQ(data_[i], std::byte{0xa5}) << i;
+  }
+  void* get() { return data_.data(); }
+
+ private:
+  static constexpr size_t kGuard = 256;
+  size_t bytes_;
+  Bytes data_;
+};
+
 // A node and the bytes of its inputs.
 struct Kernel {
   Kernel(const Row8Case& c, bool in_8_bits) : op(c.op), types(c.inputs) {
@@ -264,8 +279,7 @@ struct Kernel {
       bytes = op->in_place_scratch(node, types, kernels).value();
     }
     for (int part = 0; part < parts; ++part) {
-      // Of the size that was asked for, for the sanitizer to see what lies beyond.
-      const std::unique_ptr<float[]> scratch(new float[bytes / sizeof(float) + 1]);
+      Scratch scratch(bytes);
       op->forward(node, KernelArgs(&kernels, in, std::span(&out, 1), scratch.get(), {part, parts}));
     }
     return to;
@@ -364,7 +378,7 @@ TEST(Row8Update, OfA1x1KernelIsThatOfTheDecodedGradient) {
       const tt_kernels& kernels = *tt_best_kernels();
       const size_t bytes = node.op->scratch_bytes(node, types, kernels);
       for (int part = 0; part < parts; ++part) {
-        const std::unique_ptr<float[]> scratch(new float[bytes / sizeof(float) + 1]);
+        Scratch scratch(bytes);
         node.op->forward(node, KernelArgs(&kernels, in, {}, scratch.get(), {part, parts}));
       }
       return data[0];
