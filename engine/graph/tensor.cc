@@ -25,6 +25,8 @@ const char* name_of(DType dtype) {
       return "range8";
     case DType::kRange4:
       return "range4";
+    case DType::kRow8:
+      return "row8";
     case DType::kBit:
       return "bit";
   }
@@ -53,6 +55,8 @@ size_t TensorType::bytes() const {
     case DType::kRange8:
     case DType::kRange4:
       return scale_offset() + 2 * static_cast<size_t>(shape.back()) * sizeof(float);
+    case DType::kRow8:
+      return scale_offset() + n / static_cast<size_t>(shape.back()) * sizeof(float);
     case DType::kBit:
       return (n + 7) / 8;
   }

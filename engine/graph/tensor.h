@@ -25,7 +25,11 @@ enum class DType : uint8_t {
   // then for each the step between two codes.
   kRange8,
   kRange4,  // the last axis is even; a byte holds entry c (low bits) and the one half an axis on
-  kBit,     // one bit an element, element i is bit i % 8 (from the least significant) of byte i / 8
+  // Gradients of activations (engine/ops/row_codes.h): 8 bits an element, then (from a multiple of
+  // 4 bytes on) one f32 scale for every row, the entries along the last axis: x[r, c] = code[r, c]
+  // * scale[r].
+  kRow8,
+  kBit,  // one bit an element, element i is bit i % 8 (from the least significant) of byte i / 8
 };
 
 inline constexpr size_t kTableEntries = 256;  // of kTable8
@@ -43,7 +47,7 @@ struct TensorType {
   int64_t elements() const;
   size_t bytes() const;
 
-  // Of the first number behind the elements; kQ8, kTable8 and kRange only.
+  // Of the first number behind the elements; kQ8, kTable8, kRange and kRow8 only.
   size_t scale_offset() const {
     const auto n = static_cast<size_t>(elements());
     return ((dtype == DType::kRange4 ? n / 2 : n) + 3) / 4 * 4;

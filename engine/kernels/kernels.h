@@ -318,6 +318,13 @@ typedef struct {
   // y = zero + round(x / scale), limited to [-128, 127]; and back: y = (x - zero) scale.
   void (*quantize_q8)(const float* x, int64_t n, float scale, int32_t zero, int8_t* y);
   void (*dequantize_q8)(const int8_t* x, int64_t n, float scale, int32_t zero, float* y);
+  // Rows of 8 bits with a scale each: x = code scale. A row's scale is the largest |x| over 127,
+  // and a code the nearest whole number to x over it, ties to even. A row whose largest |x| is
+  // below 2^-110 becomes 0; of one with an infinity or a NaN, every element becomes NaN.
+  void (*encode_rows)(const float* x, int64_t rows, int64_t columns, int8_t* codes, float* scale);
+  // Rows of codes are `step` elements apart, those of x follow each other.
+  void (*decode_rows)(const int8_t* codes, const float* scale, int64_t rows, int64_t columns,
+                      int64_t step, float* x);
   // Bit i of mask: low < y[i] && y[i] < high. Unused bits of the last byte are 0.
   void (*mask_q8)(const int8_t* y, int64_t n, int32_t low, int32_t high, uint8_t* mask);
 

@@ -3,10 +3,14 @@
 // Gradient: dx = dy where low < x < high, else 0. That is one bit an element, taken from y (which
 // is strictly inside exactly where x is), so that neither x nor y is kept for the backward pass:
 //   ClipMask(y) -> bits        MaskApply(dy, bits) -> dx
+// dy and dx of MaskApply may be kRow8; from one to the other it is exact.
 // Where y is kept anyway, autodiff replaces the pair by ClipGrad(dy, y) and saves the bits too.
+
+#include <cstring>
 
 #include "engine/ops/op_helpers.h"
 #include "engine/ops/op_table.h"
+#include "engine/ops/row_codes.h"
 #include "engine/ops/unary.h"
 
 namespace tinytl {
@@ -40,10 +44,46 @@ void mask(const Node& node, const KernelArgs& t) {
 OutputTypes infer_mask_apply(const Node& node, InputTypes in) {
   check(in.size() == 2 && in[1].dtype == DType::kBit && in[0].shape == in[1].shape, node, in,
         "takes dy and a bit mask of the same shape");
-  return {in[0]};
+  return {has_row8(node, in) ? gradient_result(node, in[0].shape) : in[0]};
 }
 
-void mask_apply(const Node&, const KernelArgs& t) {
+int64_t rows_at_once(const TensorType& type) {
+  return mask_strip_rows(rows_of(type), columns_of(type));
+}
+
+size_t mask_apply_scratch(const Node& node, InputTypes in, const tt_kernels&) {
+  if (!writes_row8(node) || is_row8(in[0])) return 0;
+  return static_cast<size_t>(rows_at_once(in[0]) * columns_of(in[0])) * sizeof(float);
+}
+
+// Codes become 0 where the mask is; scales stay.
+void mask_codes(const KernelArgs& t, Share rows) {
+  const TensorType& type = t.type(0);
+  const int64_t columns = columns_of(type);
+  const int8_t* const codes = t.i8(0);
+  int8_t* const result = t.out_i8();
+  for (int64_t i = rows.begin * columns; i < rows.end * columns; ++i) {
+    const auto bit = static_cast<unsigned>(t.bits(1)[i / 8]) >> (i % 8) & 1u;
+    result[i] = static_cast<int8_t>(codes[i] & -static_cast<int>(bit));
+  }
+  if (result == codes || rows.size() == 0) return;
+  const auto offset = static_cast<int64_t>(type.scale_offset()) + rows.begin * 4;
+  std::memcpy(result + offset, codes + offset, static_cast<size_t>(rows.size()) * sizeof(float));
+}
+
+void mask_rows(const Node& node, const KernelArgs& t) {
+  const int64_t columns = columns_of(t.type(0));
+  const Share all = t.share(rows_of(t.type(0)), kMaskRows);
+  if (is_row8(t.type(0)) && writes_row8(node)) return mask_codes(t, all);
+  auto* const room = static_cast<float*>(t.scratch());
+  for_each_strip(t, all, rows_at_once(t.type(0)), room, [&](Share rows, float* dx) {
+    const float* const dy = rows_of_input(t, 0, rows, dx);
+    t.kernels().mask_apply(dy, t.bits(1) + rows.begin * columns / 8, rows.size() * columns, dx);
+  });
+}
+
+void mask_apply(const Node& node, const KernelArgs& t) {
+  if (has_row8(node, t)) return mask_rows(node, t);
   const Share s = share_of(t);
   t.kernels().mask_apply(t.f32(0) + s.begin, t.bits(1) + s.begin / 8, s.size(),
                          t.out_f32() + s.begin);
@@ -74,6 +114,9 @@ const OpDef kMaskApply{.name = "MaskApply",
                        .forward = mask_apply,
                        .vjp = mask_apply_vjp,
                        .divides = true,
+                       .scratch_bytes = mask_apply_scratch,
+                       .reads_row8 = 0b1,
+                       .writes_row8 = true,
                        .in_place = 1};
 const OpDef kClipGrad{.name = "ClipGrad",
                       .infer = infer_unary_grad,

@@ -8,12 +8,14 @@
 //   Conv2dGradWeightAdd(sum, x, dy): sum += "factor" dw
 //
 // As with the convolution, dx may lie over dy where the kernel is 1x1 and the sizes agree, w may
-// have 8 bits, and attribute keep says where dx is not 0.
+// have 8 bits, and attribute keep says where dx is not 0. dy and dx of Conv2dGradInput may be
+// kRow8.
 
 #include "engine/ops/layer_parts.h"
 #include "engine/ops/op_table.h"
 #include "engine/ops/pointwise_rows.h"
 #include "engine/ops/product.h"
+#include "engine/ops/row8_layers.h"
 
 namespace tinytl {
 namespace {
@@ -37,7 +39,7 @@ enum { kDy, kW };
 OutputTypes infer(const Node& node, InputTypes in) {
   check(own_inputs(node, in) == 2 && in[kDy].rank() == 4 && in[kW].rank() == 4, node, in,
         "takes dy and w of rank 4");
-  return with_mask(node, in, {DType::kF32, result_shape(node)});
+  return with_mask(node, in, gradient_result(node, result_shape(node)));
 }
 
 tt_gemm pointwise_product(const tt_conv2d_shape& s) {
@@ -46,8 +48,14 @@ tt_gemm pointwise_product(const tt_conv2d_shape& s) {
 
 size_t scratch_bytes(const Node& node, InputTypes in, const tt_kernels& kernels) {
   const tt_conv2d_shape s = shape_of_input_grad(node, in[kW].shape);
+  const bool is_q8 = in[kW].dtype == DType::kQ8;
+  if (has_row8(node, in)) {
+    const Row8Sides sides{is_row8(in[kDy]), writes_row8(node)};
+    return is_pointwise(s) ? row8_product_scratch(pointwise_product(s), in[kW], sides, kernels)
+                           : row8_conv2d_scratch(s, is_q8, sides, kernels);
+  }
   if (is_pointwise(s)) return product_scratch(pointwise_product(s), in[kW], kernels);
-  return kernels.conv2d_grad_input_scratch_bytes(&s, in[kW].dtype == DType::kQ8);
+  return kernels.conv2d_grad_input_scratch_bytes(&s, is_q8);
 }
 
 // The kernel lays out the weights anew for each: few of them.
@@ -56,6 +64,7 @@ std::optional<tt_conv2d_shape> block_of(const tt_conv2d_shape& s) { return point
 std::optional<size_t> in_place_scratch(const Node& node, InputTypes in, const tt_kernels& kernels) {
   const auto block = block_of(shape_of_input_grad(node, in[kW].shape));
   if (!block.has_value()) return std::nullopt;
+  if (has_row8(node, in)) return scratch_bytes(node, in, kernels);
   const tt_gemm g = pointwise_product(*block);
   return pointwise_in_place_scratch(*block, product_scratch(g, in[kW], kernels));
 }
@@ -65,14 +74,17 @@ void forward(const Node& node, const KernelArgs& t) {
   const float* dy = t.f32(kDy);
   const tt_weights w = t.weights(kW);
   const tt_epilogue epilogue = epilogue_of(node, t);
+  const bool in_8_bits = has_row8(node, t);
   if (is_pointwise(s)) {
     tt_gemm g = pointwise_product(s);
     g.a = dy;
     g.b = w;
     g.c = t.out_f32();
     g.epilogue = epilogue;
+    if (in_8_bits) return row8_product(t, g, kDy, std::nullopt);
     return g.c == dy ? run_over_pixels(t, *block_of(s), g) : run_product(t, g);
   }
+  if (in_8_bits) return row8_conv2d_grad_input(t, s, epilogue);
   const Share rows = t.share(int64_t{s.batch} * s.in_h, s.stride_h);
   for_each_run_of_rows(rows.begin, rows.end, s.in_h,
                        [&](int64_t image, int32_t row, int32_t count) {
@@ -149,6 +161,8 @@ const OpDef kConv2dGradInput{.name = "Conv2dGradInput",
                              .forward = grad_input::forward,
                              .divides = true,
                              .scratch_bytes = grad_input::scratch_bytes,
+                             .reads_row8 = 0b1,
+                             .writes_row8 = true,
                              .in_place = 0b1,
                              .in_place_scratch = grad_input::in_place_scratch};
 

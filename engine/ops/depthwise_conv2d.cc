@@ -9,7 +9,7 @@
 // convolution and the "shape" of their result.
 //
 // Attributes low and high limit y, mask adds a bit mask as output 1, and keep says where dx is not
-// 0 (op_helpers.h). w may have 8 bits.
+// 0 (op_helpers.h). w may have 8 bits; dy and dx of DepthwiseConv2dGradInput may be kRow8.
 //
 // With stride 1 and a result as large as the input, y may be written over x, and dx over dy: row by
 // row, each finished row waiting in scratch until no later one reads the input row under it.
@@ -21,6 +21,7 @@
 #include "engine/ops/layer_parts.h"
 #include "engine/ops/op_helpers.h"
 #include "engine/ops/op_table.h"
+#include "engine/ops/row8_layers.h"
 
 namespace tinytl {
 namespace {
@@ -154,13 +155,22 @@ Shape result_shape(const Node& node) {
 
 OutputTypes infer_grad_input(const Node& node, InputTypes in) {
   check(own_inputs(node, in) == 2, node, in, "takes dy and w");
-  return with_mask(node, in, {DType::kF32, result_shape(node)});
+  return with_mask(node, in, gradient_result(node, result_shape(node)));
+}
+
+size_t grad_input_scratch(const Node& node, InputTypes in, const tt_kernels&) {
+  if (!has_row8(node, in)) return 0;
+  const tt_conv2d_shape s = conv2d_shape(node, result_shape(node), in[1].shape, true);
+  return row8_depthwise_scratch(s, in[1].dtype == DType::kQ8, {is_row8(in[0]), writes_row8(node)},
+                                std::nullopt);
 }
 
 std::optional<size_t> grad_input_in_place_scratch(const Node& node, InputTypes in,
                                                   const tt_kernels&) {
   const tt_conv2d_shape s = conv2d_shape(node, result_shape(node), in[1].shape, true);
-  return ring_bytes(s, grad_input_delay(s));
+  const std::optional<size_t> ring = ring_bytes(s, grad_input_delay(s));
+  if (!ring.has_value() || !has_row8(node, in)) return ring;
+  return row8_depthwise_scratch(s, in[1].dtype == DType::kQ8, {true, true}, grad_input_delay(s));
 }
 
 void grad_input(const Node& node, const KernelArgs& t) {  // (dy, w) -> dx
@@ -168,6 +178,9 @@ void grad_input(const Node& node, const KernelArgs& t) {  // (dy, w) -> dx
   const float* const dy = t.f32(0);
   float* const dx = t.out_f32();
   const tt_epilogue epilogue = epilogue_of(node, t);
+  if (has_row8(node, t)) {
+    return row8_depthwise_grad_input(t, s, epilogue, grad_input_delay(s));
+  }
   const int64_t x_row = int64_t{s.in_w} * s.in_c, y_row = int64_t{s.out_w} * s.out_c;
   if (dx != dy) {
     const tt_weights w = t.weights(1);
@@ -233,6 +246,9 @@ const OpDef kDepthwiseConv2dGradInput{.name = "DepthwiseConv2dGradInput",
                                       .infer = infer_grad_input,
                                       .forward = grad_input,
                                       .divides = true,
+                                      .scratch_bytes = grad_input_scratch,
+                                      .reads_row8 = 0b1,
+                                      .writes_row8 = true,
                                       .in_place = 0b1,
                                       .in_place_scratch = grad_input_in_place_scratch};
 const OpDef kDepthwiseConv2dGradWeight{.name = "DepthwiseConv2dGradWeight",

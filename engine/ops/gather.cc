@@ -1,12 +1,14 @@
 // Gather: element i along "axis" of y is element "indices"[i] of x; the indices are constants.
 //
 // Gradient: GatherGrad(dy), zeros of the "shape" of x to which every element of dy is added where
-// it came from (an index may occur twice). Saves nothing. Each is the other's gradient.
+// it came from (an index may occur twice). Saves nothing. x may be kRow8, of which channels are
+// gathered, in f32. Each is the other's gradient.
 
 #include <algorithm>
 
 #include "engine/ops/axis.h"
 #include "engine/ops/op_table.h"
+#include "engine/ops/row_codes.h"
 
 namespace tinytl {
 namespace {
@@ -27,9 +29,13 @@ Shape gathered_shape(const Node& node, InputTypes in, Shape shape) {
 }
 
 OutputTypes infer(const Node& node, InputTypes in) {
-  check(in.size() == 1 && (in[0].dtype == DType::kF32 || in[0].dtype == DType::kI8), node, in,
-        "takes one tensor, f32 or i8");
-  return {{in[0].dtype, gathered_shape(node, in, in[0].shape)}};
+  check(
+      in.size() == 1 && (in[0].dtype == DType::kF32 || in[0].dtype == DType::kI8 || is_row8(in[0])),
+      node, in, "takes one tensor, f32, i8 or row8");
+  const Shape shape = gathered_shape(node, in, in[0].shape);
+  if (!is_row8(in[0])) return {{in[0].dtype, shape}};
+  check(axis_of(node) + 1 == in[0].rank(), node, in, "takes channels of a row8");
+  return {{DType::kF32, shape}};
 }
 
 OutputTypes infer_grad(const Node& node, InputTypes in) {
@@ -55,8 +61,21 @@ void gather(const Node& node, const TensorType& type, const Number* from, Number
   }
 }
 
+// Channels of rows in 8 bits, in f32.
+void gather_codes(const Node& node, const KernelArgs& t) {
+  const int64_t columns = columns_of(t.type(0)), rows = rows_of(t.type(0));
+  const auto* const scale = reinterpret_cast<const float*>(t.i8(0) + t.type(0).scale_offset());
+  float* y = t.out_f32();
+  for (int64_t r = 0; r < rows; ++r) {
+    for (const int64_t i : node.attributes.integers("indices")) {
+      *y++ = static_cast<float>(t.i8(0)[r * columns + i]) * scale[r];
+    }
+  }
+}
+
 void forward(const Node& node, const KernelArgs& t) {
   const TensorType& x = t.type(0);
+  if (is_row8(x)) return gather_codes(node, t);
   return x.dtype == DType::kI8 ? gather(node, x, t.i8(0), t.out_i8())
                                : gather(node, x, t.f32(0), t.out_f32());
 }
@@ -88,7 +107,8 @@ void grad_vjp(GradBuilder& grad) {
 
 }  // namespace
 
-const OpDef kGather{.name = "Gather", .infer = infer, .forward = forward, .vjp = vjp};
+const OpDef kGather{
+    .name = "Gather", .infer = infer, .forward = forward, .vjp = vjp, .reads_row8 = 0b1};
 const OpDef kGatherGrad{
     .name = "GatherGrad", .infer = infer_grad, .forward = backward, .vjp = grad_vjp};
 

@@ -136,6 +136,11 @@ struct OpDef {
   // Bytes the kernel needs besides inputs and outputs, for as long as it runs; each part as many.
   size_t (*scratch_bytes)(const Node&, InputTypes, const tt_kernels&) = nullptr;
 
+  // Bit i: input i may be a gradient in 8 bits (row_codes.h); and output 0 may be one, where the
+  // node has attribute row8.
+  uint32_t reads_row8 = 0;
+  bool writes_row8 = false;
+
   // Bit i: output 0 may be written over input i (same number of bytes) when nothing reads it later.
   uint32_t in_place = 0;
   // For bit 0 of `in_place`, where that is not free: bytes of scratch for working over input 0

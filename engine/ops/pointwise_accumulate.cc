@@ -7,12 +7,13 @@
 // What Conv2d and Add compute, without the result of the convolution: y may lie over acc. Made by
 // fuse_accumulate (engine/schedule). The convolution is added as one number where k is at most 256,
 // and then the bits are those of Conv2d and Add. Attributes low, high, mask and keep as in
-// op_helpers.h; w may have 8 bits.
+// op_helpers.h; w may have 8 bits, and acc, a and y may be kRow8.
 
 #include <cstring>
 
 #include "engine/ops/op_table.h"
 #include "engine/ops/product.h"
+#include "engine/ops/row8_layers.h"
 
 namespace tinytl {
 namespace {
@@ -36,7 +37,7 @@ OutputTypes infer(const Node& node, InputTypes in) {
   if (inputs > kB) {
     check(in[kB].shape == Shape{y.back()}, node, in, "b needs one entry per output channel");
   }
-  return with_mask(node, in, in[kAcc]);
+  return with_mask(node, in, gradient_result(node, in[kAcc].shape));
 }
 
 tt_gemm gemm_of(const Node& node, const TensorType& acc, const TensorType& a) {
@@ -46,7 +47,9 @@ tt_gemm gemm_of(const Node& node, const TensorType& acc, const TensorType& a) {
 }
 
 size_t scratch_bytes(const Node& node, InputTypes in, const tt_kernels& kernels) {
-  return product_scratch(gemm_of(node, in[kAcc], in[kA]), in[kW], kernels);
+  const tt_gemm g = gemm_of(node, in[kAcc], in[kA]);
+  if (!has_row8(node, in)) return product_scratch(g, in[kW], kernels);
+  return row8_product_scratch(g, in[kW], {is_row8(in[kA]), writes_row8(node)}, kernels);
 }
 
 void forward(const Node& node, const KernelArgs& t) {
@@ -55,6 +58,7 @@ void forward(const Node& node, const KernelArgs& t) {
   g.b = t.weights(kW);
   g.c = t.out_f32();
   g.epilogue = epilogue_of(node, t, kB);
+  if (has_row8(node, t)) return row8_product(t, g, kA, kAcc);
   g = part_of(t, g);
   if (t.out_f32() != t.f32(kAcc)) {
     const float* acc = t.f32(kAcc) + (g.c - t.out_f32());
@@ -99,6 +103,8 @@ const OpDef kPointwiseAccumulate{.name = "PointwiseAccumulate",
                                  .vjp = vjp,
                                  .divides = true,
                                  .scratch_bytes = scratch_bytes,
+                                 .reads_row8 = 0b11,
+                                 .writes_row8 = true,
                                  .in_place = 0b1};
 
 }  // namespace tinytl

@@ -7,7 +7,8 @@
 //
 // Gradients: those of the f32 layer, with the weights as they are. dw reads the 8-bit x:
 //   QConv2dGradWeight(x8, dy), QDepthwiseConv2dGradWeight(x8, dy)   attributes also "shape" of dw
-// x becomes f32 in scratch, some rows at a time.
+// x becomes f32 in scratch, some rows at a time; so does dy where it is kRow8, and then of
+// depthwise layers some channels at a time.
 
 #include <algorithm>
 
@@ -16,6 +17,7 @@
 #include "engine/ops/op_table.h"
 #include "engine/ops/product.h"
 #include "engine/ops/q_layer.h"
+#include "engine/ops/row_codes.h"
 
 namespace tinytl {
 namespace {
@@ -83,67 +85,145 @@ Strip strip_of(const tt_conv2d_shape& s, int32_t row, int32_t count) {
   return strip;
 }
 
-// Rows of dy at a time, so that those of x are about as many floats as fit into a fast cache.
-int32_t strip_rows(const tt_conv2d_shape& s) {
-  constexpr int64_t kFloats = 4096;
-  const int64_t x_rows = std::max<int64_t>(1, kFloats / (int64_t{s.in_w} * s.in_c));
+// Rows of dy at a time, so that those of x (and of dy, where that is decoded) are about as many
+// floats as fit into a fast cache.
+int32_t rows_at_once(const tt_conv2d_shape& s, bool decodes_dy) {
+  const int64_t x_rows = std::max<int64_t>(1, kStripFloats / (int64_t{s.in_w} * s.in_c));
   const int64_t reach = int64_t{s.kernel_h - 1} * s.dilation_h;
-  return static_cast<int32_t>(
-      std::clamp<int64_t>((x_rows - reach) / s.stride_h, 1, std::max(1, s.out_h)));
+  const int64_t rows = std::clamp<int64_t>((x_rows - reach) / s.stride_h, 1, std::max(1, s.out_h));
+  return static_cast<int32_t>(decodes_dy ? strip_rows(rows, int64_t{s.out_w} * s.out_c, 1) : rows);
 }
 
-// Of x in f32, before the scratch of the kernel.
-size_t strip_floats(const tt_conv2d_shape& s) {
-  const int64_t rows = std::min<int64_t>(
-      s.in_h, int64_t{strip_rows(s) - 1} * s.stride_h + int64_t{s.kernel_h - 1} * s.dilation_h + 1);
-  return static_cast<size_t>((rows * s.in_w * s.in_c + 15) / 16 * 16);
+// Of x that so many rows of dy read, at most.
+int64_t x_rows(const tt_conv2d_shape& s, int64_t rows) {
+  const int64_t reach = int64_t{s.kernel_h - 1} * s.dilation_h + 1;
+  return std::min<int64_t>(s.in_h, (rows - 1) * s.stride_h + reach);
 }
+
+// Floats of x and of dy in scratch, before that of the kernel.
+struct StripRoom {
+  StripRoom(const tt_conv2d_shape& s, bool decodes_dy) : rows(rows_at_once(s, decodes_dy)) {
+    x = padded(x_rows(s, rows) * s.in_w * s.in_c);
+    dy = decodes_dy ? padded(int64_t{rows} * s.out_w * s.out_c) : 0;
+  }
+  int32_t rows;
+  int64_t x, dy;
+};
+
+// The same of some channels of a depthwise layer, and their gradient.
+struct BlockRoom {
+  explicit BlockRoom(const tt_conv2d_shape& s) {
+    constexpr int64_t kGrain = 16, kFloats = kStripFloats / 2;
+    const auto pixels = [&](int64_t n) { return x_rows(s, n) * s.in_w + n * s.out_w; };
+    const int64_t taps = int64_t{s.kernel_h} * s.kernel_w;
+    const int64_t most = kFloats / (pixels(1) + taps) / kGrain * kGrain;
+    channels = std::min<int64_t>(s.in_c, std::max(kGrain, most));
+    rows = 1;
+    while (rows < s.out_h && (pixels(rows + 1) + taps) * channels <= kFloats) ++rows;
+    x = padded(x_rows(s, rows) * s.in_w * channels);
+    dy = padded(int64_t{rows} * s.out_w * channels);
+    dw = taps * channels;
+  }
+  int64_t channels;
+  int32_t rows;
+  int64_t x, dy, dw;
+};
 
 template <bool kDepthwise>
 size_t grad_weight_scratch(const Node& node, InputTypes in, const tt_kernels& kernels) {
   const tt_conv2d_shape s = conv2d_shape(node, in[0].shape, result_shape(node), kDepthwise);
+  const bool decodes_dy = is_row8(in[1]);
+  if (kDepthwise && decodes_dy) {
+    const BlockRoom room(s);
+    return static_cast<size_t>(room.x + room.dy + room.dw) * sizeof(float);
+  }
+  const StripRoom room(s, decodes_dy);
   size_t kernel = 0;
   if (!kDepthwise && is_pointwise(s)) {
-    const int64_t pixels = int64_t{strip_rows(s)} * s.out_w;
+    const int64_t pixels = int64_t{room.rows} * s.out_w;
     kernel = product_scratch(weight_product(pixels, s.in_c, s.out_c), in[1], kernels);
   } else if (!kDepthwise) {
     kernel = kernels.conv2d_grad_weight_scratch_bytes(&s);
   }
-  return strip_floats(s) * sizeof(float) + kernel;
+  return static_cast<size_t>(room.x + room.dy) * sizeof(float) + kernel;
+}
+
+// fn(strip, the first pixel of x, the pixels of dy, whether it is not the first).
+template <class F>
+void for_each_strip_of(const tt_conv2d_shape& s, int32_t step, F&& fn) {
+  for (int32_t image = 0; image < s.batch; ++image) {
+    for (int32_t row = 0; row < s.out_h; row += step) {
+      const Strip strip = strip_of(s, row, std::min(step, s.out_h - row));
+      const int64_t first = (int64_t{image} * s.out_h + row) * s.out_w;
+      fn(strip, (int64_t{image} * s.in_h + strip.part.first) * s.in_w,
+         Share{first, first + int64_t{strip.part.shape.out_h} * s.out_w}, image + row > 0 ? 1 : 0);
+    }
+  }
+}
+
+// x in f32.
+struct Levels {
+  Levels(const Node& node, const KernelArgs& args)
+      : t(args),
+        scale(node.attributes.number("x_scale")),
+        zero(static_cast<int32_t>(node.attributes.integer("x_zero"))) {}
+  void decode(int64_t from, int64_t n, float* x) const {
+    t.kernels().dequantize_q8(t.i8(0) + from, n, scale, zero, x);
+  }
+  const KernelArgs& t;
+  float scale;
+  int32_t zero;
+};
+
+// Some channels at a time.
+void depthwise_of_codes(const tt_conv2d_shape& s, const Levels& levels, const KernelArgs& t) {
+  const BlockRoom room(s);
+  auto* const x = static_cast<float*>(t.scratch());
+  float* const dy = x + room.x;
+  float* const dw = dy + room.dy;
+  for (int64_t c = 0; c < s.in_c; c += room.channels) {
+    const Share channels{c, std::min<int64_t>(s.in_c, c + room.channels)};
+    for_each_strip_of(s, room.rows, [&](const Strip& strip, int64_t from, Share of_dy, int add) {
+      for (int64_t p = 0; p < int64_t{strip.x_rows} * s.in_w; ++p) {
+        levels.decode((from + p) * s.in_c + c, channels.size(), x + p * channels.size());
+      }
+      decode(t, 1, of_dy, channels, dy);
+      tt_conv2d_shape part = strip.part.shape;
+      part.in_c = part.out_c = part.groups = static_cast<int32_t>(channels.size());
+      t.kernels().depthwise_grad_weight(&part, x, dy, 1.0f, add, dw);
+    });
+    for (int64_t i = 0; i < int64_t{s.kernel_h} * s.kernel_w; ++i) {
+      std::copy_n(dw + i * channels.size(), channels.size(), t.out_f32() + i * s.in_c + c);
+    }
+  }
 }
 
 template <bool kDepthwise>
 void grad_weight(const Node& node, const KernelArgs& t) {
   const tt_conv2d_shape s = conv2d_shape(node, t.type(0).shape, t.out_type().shape, kDepthwise);
-  const float scale = node.attributes.number("x_scale");
-  const auto zero = static_cast<int32_t>(node.attributes.integer("x_zero"));
+  const Levels levels(node, t);
+  if (kDepthwise && is_row8(t.type(1))) return depthwise_of_codes(s, levels, t);
+  const StripRoom room(s, is_row8(t.type(1)));
   auto* const x = static_cast<float*>(t.scratch());
-  float* const scratch = x + strip_floats(s);
-  const int32_t step = strip_rows(s);
-  int32_t accumulate = 0;
-  for (int32_t image = 0; image < s.batch; ++image) {
-    for (int32_t row = 0; row < s.out_h; row += step) {
-      const Strip strip = strip_of(s, row, std::min(step, s.out_h - row));
-      const tt_conv2d_shape& part = strip.part.shape;
-      t.kernels().dequantize_q8(
-          t.i8(0) + (int64_t{image} * s.in_h + strip.part.first) * s.in_w * s.in_c,
-          int64_t{strip.x_rows} * s.in_w * s.in_c, scale, zero, x);
-      const float* dy = t.f32(1) + (int64_t{image} * s.out_h + row) * s.out_w * s.out_c;
-      if (kDepthwise) {
-        t.kernels().depthwise_grad_weight(&part, x, dy, 1.0f, accumulate, t.out_f32());
-      } else if (is_pointwise(s)) {
-        tt_gemm g = weight_product(int64_t{part.out_h} * s.out_w, s.in_c, s.out_c);
-        g.a = x;
-        g.b.f32 = dy;
-        g.c = t.out_f32();
-        g.accumulate = accumulate;
-        t.kernels().gemm(&g, scratch);
-      } else {
-        t.kernels().conv2d_grad_weight(&part, x, dy, 1.0f, accumulate, t.out_f32(), scratch);
-      }
-      accumulate = 1;
+  float* const dy_room = x + room.x;
+  float* const scratch = dy_room + room.dy;
+  for_each_strip_of(s, room.rows, [&](const Strip& strip, int64_t from, Share of_dy, int add) {
+    const tt_conv2d_shape& part = strip.part.shape;
+    levels.decode(from * s.in_c, int64_t{strip.x_rows} * s.in_w * s.in_c, x);
+    const float* const dy = rows_of_input(t, 1, of_dy, dy_room);
+    if (kDepthwise) {
+      t.kernels().depthwise_grad_weight(&part, x, dy, 1.0f, add, t.out_f32());
+    } else if (is_pointwise(s)) {
+      tt_gemm g = weight_product(of_dy.size(), s.in_c, s.out_c);
+      g.a = x;
+      g.b.f32 = dy;
+      g.c = t.out_f32();
+      g.accumulate = add;
+      t.kernels().gemm(&g, scratch);
+    } else {
+      t.kernels().conv2d_grad_weight(&part, x, dy, 1.0f, add, t.out_f32(), scratch);
     }
-  }
+  });
 }
 
 void conv_vjp(GradBuilder& grad) {
@@ -170,10 +250,12 @@ const OpDef kQDepthwiseConv2d{.name = "QDepthwiseConv2d",
 const OpDef kQConv2dGradWeight{.name = "QConv2dGradWeight",
                                .infer = infer_grad_weight,
                                .forward = grad_weight<false>,
-                               .scratch_bytes = grad_weight_scratch<false>};
+                               .scratch_bytes = grad_weight_scratch<false>,
+                               .reads_row8 = 0b10};
 const OpDef kQDepthwiseConv2dGradWeight{.name = "QDepthwiseConv2dGradWeight",
                                         .infer = infer_grad_weight,
                                         .forward = grad_weight<true>,
-                                        .scratch_bytes = grad_weight_scratch<true>};
+                                        .scratch_bytes = grad_weight_scratch<true>,
+                                        .reads_row8 = 0b10};
 
 }  // namespace tinytl

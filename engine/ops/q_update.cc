@@ -4,7 +4,8 @@
 //   QSgdUpdate(p, g, rate, scale)                p kQ8, g the f32 gradient of what it stands for
 //   QBiasSgdUpdate(b, g, rate, scale, w)         b i32, in steps of x_scale times w's scale
 //   QWeightSgdUpdate(p, rate, scale, x, dy)      QConv2dGradWeight of a 1x1 kernel and QSgdUpdate,
-//                                                some input channels at a time (weight_update.cc)
+//                                                some input channels at a time (weight_update.cc);
+//                                                dy may be kRow8
 //
 // Attributes: qas (quantization-aware scaling), stochastic (rounding), x_scale of the bias;
 // x_scale and x_zero of x; channels of a weight, as in update.cc. No momentum: it would have to be
@@ -14,6 +15,7 @@
 
 #include "engine/ops/op_table.h"
 #include "engine/ops/product.h"
+#include "engine/ops/row_codes.h"
 #include "engine/ops/weight_channels.h"
 
 namespace tinytl {
@@ -88,53 +90,72 @@ OutputTypes infer(const Node& node, InputTypes in) {
 
 constexpr int64_t kChannelGrain = 8;
 
-// Input channels whose part of x, in f32, and of the gradient are in scratch at a time.
-int64_t block_channels(int64_t pixels, int64_t k, int64_t n) {
-  constexpr int64_t kFloats = 4096;
-  const int64_t most = kFloats / std::max(pixels, n) / kChannelGrain * kChannelGrain;
-  return std::min(k, std::max(kChannelGrain, most));
-}
-
-int64_t padded(int64_t floats) { return (floats + 15) / 16 * 16; }
+// Input channels whose part of the gradient is in scratch at a time, with the pixels of x (and of
+// dy, where that is decoded) that it is the sum of; their floats.
+struct Room {
+  Room(int64_t all_pixels, int64_t k, int64_t n, bool decodes_dy) {
+    const int64_t widest = decodes_dy ? n : std::max(all_pixels, n);
+    const int64_t most = kStripFloats / widest / kChannelGrain * kChannelGrain;
+    channels = std::min(k, std::max(kChannelGrain, most));
+    pixels = decodes_dy ? strip_rows(all_pixels, std::max(n, channels), 1) : all_pixels;
+    x = padded(pixels * channels);
+    dy = decodes_dy ? padded(pixels * n) : 0;
+    gradient = padded(channels * n);
+  }
+  int64_t channels, pixels;
+  int64_t x, dy, gradient;
+};
 
 size_t scratch_bytes(const Node&, InputTypes in, const tt_kernels& kernels) {
-  const int64_t pixels = rows_of(in[kX]), n = columns_of(in[kDy]);
-  const int64_t channels = block_channels(pixels, columns_of(in[kX]), n);
-  return static_cast<size_t>(padded(pixels * channels) + padded(channels * n)) * sizeof(float) +
-         product_scratch(weight_product(pixels, channels, n), in[kDy], kernels);
+  const int64_t n = columns_of(in[kDy]);
+  const Room room(rows_of(in[kX]), columns_of(in[kX]), n, is_row8(in[kDy]));
+  return static_cast<size_t>(room.x + room.dy + room.gradient) * sizeof(float) +
+         product_scratch(weight_product(room.pixels, room.channels, n), in[kDy], kernels);
+}
+
+// The gradient of some input channels, from `room.pixels` at a time.
+void compute(const Node& node, const KernelArgs& t, const Room& room, Share channels,
+             float* gradient) {
+  const float x_scale = node.attributes.number("x_scale");
+  const auto x_zero = static_cast<int32_t>(node.attributes.integer("x_zero"));
+  const int64_t all = rows_of(t.type(kX)), k = columns_of(t.type(kX));
+  float* const x = gradient + room.gradient;
+  float* const dy = x + room.x;
+  for (int64_t first = 0; first < all; first += room.pixels) {
+    const Share pixels{first, std::min(all, first + room.pixels)};
+    for (int64_t p = 0; p < pixels.size(); ++p) {
+      t.kernels().dequantize_q8(t.i8(kX) + (first + p) * k + channels.begin, channels.size(),
+                                x_scale, x_zero, x + p * channels.size());
+    }
+    tt_gemm g = weight_product(pixels.size(), channels.size(), columns_of(t.type(kDy)));
+    g.a = x;
+    g.b.f32 = rows_of_input(t, kDy, pixels, dy);
+    g.c = gradient;
+    g.accumulate = first > 0 ? 1 : 0;
+    t.kernels().gemm(&g, dy + room.dy);
+  }
 }
 
 void update(const Node& node, const KernelArgs& t) {
   const tt_integer_step step = step_of(node, t.f32(kRate), t.f32(kScale));
-  const float x_scale = node.attributes.number("x_scale");
-  const auto x_zero = static_cast<int32_t>(node.attributes.integer("x_zero"));
-  const int64_t pixels = rows_of(t.type(kX)), k = columns_of(t.type(kX));
-  const int64_t n = columns_of(t.type(kDy)), block = block_channels(pixels, k, n);
-  auto* const x = static_cast<float*>(t.scratch());
-  float* const gradient = x + padded(pixels * block);
-  float* const scratch = gradient + padded(block * n);
+  const int64_t k = columns_of(t.type(kX)), n = columns_of(t.type(kDy));
+  const Room room(rows_of(t.type(kX)), k, n, is_row8(t.type(kDy)));
+  auto* const gradient = static_cast<float*>(t.scratch());
   const Share channels = t.share(k, kChannelGrain);
   const auto trained = trained_channels(node);
-  for (int64_t first = channels.begin; first < channels.end; first += block) {
-    const int64_t count = std::min(block, channels.end - first);
-    for (int64_t p = 0; p < pixels; ++p) {
-      t.kernels().dequantize_q8(t.i8(kX) + p * k + first, count, x_scale, x_zero, x + p * count);
-    }
-    tt_gemm g = weight_product(pixels, count, n);
-    g.a = x;
-    g.b.f32 = t.f32(kDy);
-    g.c = gradient;
-    t.kernels().gemm(&g, scratch);
-    const auto update = [&](int64_t row, const float* from, int64_t rows) {
-      t.kernels().sgd_q8(t.mutable_i8(kP) + row * n, from, t.weights(kP).scale, rows, n, row * n,
-                         &step);
-    };
+  const auto apply = [&](int64_t row, const float* from, int64_t rows) {
+    t.kernels().sgd_q8(t.mutable_i8(kP) + row * n, from, t.weights(kP).scale, rows, n, row * n,
+                       &step);
+  };
+  for (int64_t first = channels.begin; first < channels.end; first += room.channels) {
+    const int64_t count = std::min(room.channels, channels.end - first);
+    compute(node, t, room, {first, first + count}, gradient);
     if (trained.empty()) {
-      update(first, gradient, count);
-    } else {
-      for (int64_t i = 0; i < count; ++i) {
-        update(trained[static_cast<size_t>(first + i)], gradient + i * n, 1);
-      }
+      apply(first, gradient, count);
+      continue;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      apply(trained[static_cast<size_t>(first + i)], gradient + i * n, 1);
     }
   }
 }
@@ -155,6 +176,7 @@ const OpDef kQWeightSgdUpdate{.name = "QWeightSgdUpdate",
                               .forward = fused::update,
                               .divides = true,
                               .scratch_bytes = fused::scratch_bytes,
+                              .reads_row8 = 0b10000,
                               .mutates = 0b1};
 
 }  // namespace tinytl

@@ -41,6 +41,22 @@ void fuse(Program& program, const Assign& assign, Buffers& in_place, Room& room)
   }
 }
 
+// What is fused needs its bytes at other steps: another order may take less.
+template <class Assign>
+void reorder(Program& program, const Assign& assign, Buffers& in_place, Room& room,
+             const tt_kernels& kernels, const ScheduleOptions& options) {
+  const Schedule schedule = program.schedule;
+  program.schedule = tinytl::schedule(program.graph, options, &kernels);
+  Buffers buffers = assign(nullptr);
+  Room again = room_in(buffers, program.schedule);
+  if (again.most >= room.most) {
+    program.schedule = schedule;
+    return;
+  }
+  in_place = std::move(buffers);
+  room = std::move(again);
+}
+
 // All that may work in place does; then, at steps with room below the same peak, what is faster out
 // of place works so, unless that cannot be placed as well.
 void assign_and_place(Program& program, const tt_kernels& kernels, const ScheduleOptions& options) {
@@ -49,7 +65,10 @@ void assign_and_place(Program& program, const tt_kernels& kernels, const Schedul
   };
   Buffers in_place = assign(nullptr);
   Room room = room_in(in_place, program.schedule);
-  if (options.fuse) fuse(program, assign, in_place, room);
+  if (options.fuse) {
+    fuse(program, assign, in_place, room);
+    if (options.reorder) reorder(program, assign, in_place, room, kernels, options);
+  }
   place(program, assign(&room), options);
   if (program.plan.arena_bytes == room.most) return;
   Buffers faster = std::move(program.buffers);

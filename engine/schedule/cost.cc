@@ -180,7 +180,11 @@ NodeWork node_work(const Graph& graph, const Node& node) {
   NodeWork work;
   if (view_offset(graph, node).has_value()) return work;
   const auto count = [&](ValueId id) {
-    work.bytes += static_cast<double>(graph.value(id).type.bytes());
+    const TensorType& type = graph.value(id).type;
+    work.bytes += static_cast<double>(type.bytes());
+    // Computed with in f32, strip by strip.
+    if (type.dtype == DType::kRow8)
+      work.bytes += sizeof(float) * static_cast<double>(type.elements());
   };
   std::ranges::for_each(node.inputs, count);
   std::ranges::for_each(node.outputs, count);

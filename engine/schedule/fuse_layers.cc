@@ -161,7 +161,8 @@ class Fusion {
     const Node& node = graph_.node(keep);
     const ValueId dx = node.input(0), mask = node.input(1);
     Node* gradient = only_for(keep, dx);
-    if (gradient == nullptr || has_epilogue(*gradient) ||
+    if (gradient == nullptr || has_epilogue(*gradient) || is_rounded(dx) ||
+        is_rounded(node.output()) ||
         !is_one_of(*gradient, {&kConv2dGradInput, &kDepthwiseConv2dGradInput, &kPointwiseAccumulate,
                                &kAdd, &kMatMul}) ||
         !ends_in_layer(*gradient) || !is_written_before(mask, dx)) {
@@ -177,6 +178,9 @@ class Fusion {
     gradient->inputs.push_back(mask);
     take_over(*gradient, keep);
   }
+
+  // Its scales would be those of other numbers.
+  bool is_rounded(ValueId id) const { return graph_.value(id).type.dtype == DType::kRow8; }
 
   bool is_written_before(ValueId id, ValueId other) const {
     return graph_.value(id).producer == kNoNode || step_of_producer(id) < step_of_producer(other);

@@ -14,6 +14,11 @@ TEST_F(Integers, FloatFileIsRefusedWithAWayToMendIt) {
               fails_with(3, {"QuantizeLinear", "quantize it first", "--precision int8"}));
 }
 
+TEST_F(Integers, GradientsOfEightBitsAreForIntegers) {
+  EXPECT_THAT(train({"--gradients", "int8"}),
+              fails_with(2, {"--gradients int8", "--precision int8"}));
+}
+
 // mbv2-w0.35 on the small photographs: two epochs, and what becomes of them.
 class RealIntegers : public CliTest {
  protected:
@@ -51,6 +56,31 @@ TEST_F(RealIntegers, LearntFileAndExportScoreTheSame) {
   const double learnt = loss_of({"--model", quantized_, "--learnt", "learnt"});
   const double exported = loss_of({"--model", "adapted.onnx", "--precision", "int8"});
   EXPECT_EQ(learnt, exported);
+}
+
+TEST_F(RealIntegers, GradientsOfEightBitsLearnInASmallerArenaAndResumeToTheSameBits) {
+  const Words flags{"--gradients", "int8", "--micro-batch", "4", "--report", "run.json"};
+  const auto with = [&](Words more) {
+    more.insert(more.end(), flags.begin(), flags.end());
+    return train_integers(more);
+  };
+  ASSERT_EQ(with({"--save", "whole"}).exit_code, 0);
+  const auto coded = json_of("run.json");
+  ASSERT_EQ(with({"--save", "parts", "--max-steps", "3"}).exit_code, 0);
+  ASSERT_EQ(with({"--save", "parts", "--resume"}).exit_code, 0);
+  EXPECT_EQ(learnt_bytes(folder / "whole"), learnt_bytes(folder / "parts"));
+  ASSERT_EQ(with({"--save", "threads", "--threads", "2"}).exit_code, 0);
+  EXPECT_EQ(learnt_bytes(folder / "whole"), learnt_bytes(folder / "threads"));
+  ASSERT_EQ(train_integers({"--save", "floats", "--micro-batch", "4", "--report", "floats.json"})
+                .exit_code,
+            0);
+  const auto floats = json_of("floats.json");
+  EXPECT_LT(coded.at("arena_bytes"), floats.at("arena_bytes"));
+  const double loss = coded.at("epochs").back().at("loss"),
+               want = floats.at("epochs").back().at("loss");
+  EXPECT_NEAR(loss, want, 0.1 * want);
+  EXPECT_THAT(train_integers({"--save", "parts", "--micro-batch", "4", "--resume"}),
+              fails_with(3, {"--gradients"}));
 }
 
 TEST_F(RealIntegers, AnotherPrecisionIsAnotherRun) {

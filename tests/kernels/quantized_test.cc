@@ -200,6 +200,50 @@ TEST_P(Quantized, NumbersBecomeTheNearestLevelAndComeBack) {
   }
 }
 
+TEST_P(Quantized, RowsAreWithinHalfAStepOfTheirScale) {
+  Random random(8);
+  for (const int64_t columns : {1, 3, 16, 33, 200}) {
+    const int64_t rows = 7;
+    Buffer x(rows * columns), scale(rows), back(rows * columns);
+    std::vector<int8_t> codes(x.size());
+    for (size_t i = 0; i < x.size(); ++i) {
+      x[i] = random.real() * std::pow(10.0f, static_cast<float>(i / static_cast<size_t>(columns)));
+    }
+    kernels().encode_rows(x.get(), rows, columns, codes.data(), scale.get());
+    kernels().decode_rows(codes.data(), scale.get(), rows, columns, columns, back.get());
+    for (size_t r = 0; r < static_cast<size_t>(rows); ++r) {
+      const size_t n = static_cast<size_t>(columns), first = r * n;
+      float most = 0;
+      for (size_t i = first; i < first + n; ++i) most = std::max(most, std::abs(x[i]));
+      ASSERT_EQ(scale[r], most / 127);
+      for (size_t i = first; i < first + n; ++i) {
+        ASSERT_NEAR(back[i], x[i], 0.50001f * scale[r]);
+        ASSERT_LE(std::abs(int{codes[i]}), 127);
+      }
+    }
+    const int64_t some = (columns + 1) / 2;
+    Buffer part(rows * some);
+    kernels().decode_rows(codes.data(), scale.get(), rows, some, columns, part.get());
+    for (size_t i = 0; i < part.size(); ++i) {
+      const size_t r = i / static_cast<size_t>(some), c = i % static_cast<size_t>(some);
+      ASSERT_EQ(part[i], back[r * static_cast<size_t>(columns) + c]);
+    }
+  }
+}
+
+TEST_P(Quantized, RowsRoundTiesToEvenAndKeepWhatIsNoNumber) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float x[]{127, 0.5f, 1.5f, -2.5f, 1e-38f, -1e-38f, 0, 0, 1, nan, 2, 3, 1, -kInfinity, 2, 3};
+  int8_t codes[16];
+  float scale[4], back[16];
+  kernels().encode_rows(x, 4, 4, codes, scale);
+  kernels().decode_rows(codes, scale, 4, 4, 4, back);
+  EXPECT_EQ(std::vector<int8_t>(codes, codes + 4), (std::vector<int8_t>{127, 0, 2, -2}));
+  for (size_t i = 4; i < 8; ++i) EXPECT_EQ(back[i], 0.0f);
+  for (size_t i = 8; i < 16; ++i) EXPECT_TRUE(std::isnan(back[i])) << i;
+}
+
 TEST_P(Quantized, MaskIsWhereNoLimitWasReached) {
   Random random(7);
   for (const int64_t n : {1, 8, 63, 64, 200}) {

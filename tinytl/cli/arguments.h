@@ -33,6 +33,7 @@ struct MethodArguments {
   std::string precision = "float";   // or int8
   std::string requantize = "float";  // or fixed; of int8
   std::string qas = "on";            // or off; of int8
+  std::string gradients = "float";   // or int8; of activations, with int8
   std::string rounding = "nearest";  // or stochastic; of int8
   std::string frozen_weights = "float";
   std::string save_activations = "float";

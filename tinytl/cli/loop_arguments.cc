@@ -38,13 +38,14 @@ std::string recipe_of(const LoopArguments& loop, const MethodArguments& method,
       "--weight-decay {} --momentum {} "
       "--nesterov {} --accumulate {} --schedule {} --warmup-epochs {} --crop-area {} --flip {} "
       "--jitter {} --no-augment {} --hold-out {} --memory-budget {} --arena-budget {} --xnnpack {} "
-      "--frozen-weights {} --save-activations {} --width {} --qas {} --rounding {}{}",
+      "--frozen-weights {} --save-activations {} --width {} --qas {} --rounding {} --gradients "
+      "{}{}",
       method.optimizer, loop.keep, method.loss, method.label_smoothing, method.dropout,
       method.clip_norm, method.weight_decay, method.momentum, method.nesterov, method.accumulate,
       loop.schedule, loop.warmup_epochs, image.crop_area_min, image.flip, image.jitter,
       image.no_augment, hold_out, method.memory_budget, method.arena_budget, method.xnnpack,
       method.frozen_weights, method.save_activations, method.width, method.qas, method.rounding,
-      scheme_text(method));
+      method.gradients, scheme_text(method));
 }
 
 }  // namespace

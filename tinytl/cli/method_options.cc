@@ -34,11 +34,19 @@ void add_precision_options(CLI::App& app, MethodArguments& args) {
                  "Of trained int8 parameters: to the nearest, or stochastic: up or down at random")
       ->check(CLI::IsMember({"nearest", "stochastic"}))
       ->capture_default_str();
+  app.add_option("--gradients", args.gradients,
+                 "How gradients of activations are held with --precision int8: float, or int8 with "
+                 "a scale a pixel: less memory, more time, and gradients that are near")
+      ->check(CLI::IsMember({"float", "int8"}))
+      ->capture_default_str();
 }
 
 // SGD without momentum is what trains integers, and the default there.
 void settle_precision(const CLI::App& app, MethodArguments& args) {
-  if (args.precision != "int8") return;
+  if (args.precision != "int8") {
+    if (args.gradients == "int8") usage_error("--gradients int8 is only for --precision int8");
+    return;
+  }
   const auto is_given = [&](const char* option) { return app.get_option(option)->count() > 0; };
   if (is_given("--network")) {
     usage_error("--precision int8 needs the scales of a quantized --model; --network has none");

@@ -1,5 +1,6 @@
 #include "tinytl/cli/network_source.h"
 
+#include "autodiff/gradient_codes.h"
 #include "autodiff/save_ranges.h"
 #include "engine/graph/packed.h"
 #include "engine/ops/op_table.h"
@@ -115,6 +116,7 @@ StepGraphs NetworkSource::build(int64_t micro_batch, std::span<const Tiling> til
   if (args_.save_activations != "float") {
     save_in_ranges(gradients.graph, args_.save_activations == "int8" ? 8 : 4);
   }
+  if (args_.gradients == "int8") hold_gradients_in_8_bits(gradients);
   StepGraphs graphs{.training = append_updates(std::move(gradients), optimizer),
                     .inference = std::move(network.graph),
                     .loss = loss.kind};

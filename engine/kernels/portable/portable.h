@@ -93,6 +93,9 @@ void tt_mean_q8(const tt_requantize* q, const int8_t* x, int64_t positions, int3
 void tt_add_q8(const tt_add_scales* q, const int8_t* a, const int8_t* b, int64_t n, int8_t* y);
 void tt_quantize_q8(const float* x, int64_t n, float scale, int32_t zero, int8_t* y);
 void tt_dequantize_q8(const int8_t* x, int64_t n, float scale, int32_t zero, float* y);
+void tt_encode_rows(const float* x, int64_t rows, int64_t columns, int8_t* codes, float* scale);
+void tt_decode_rows(const int8_t* codes, const float* scale, int64_t rows, int64_t columns,
+                    int64_t step, float* x);
 void tt_mask_q8(const int8_t* y, int64_t n, int32_t low, int32_t high, uint8_t* mask);
 
 void tt_sgd_f32(float* p, const float* g, float* v, int64_t n, float rate, float grad_scale,

@@ -127,6 +127,48 @@ void tt_dequantize_q8(const int8_t* x, int64_t n, float scale, int32_t zero, flo
   for (int64_t i = 0; i < n; ++i) y[i] = (float)(x[i] - zero) * scale;
 }
 
+// The bits of the largest |x|; those of a NaN are above all numbers.
+static int32_t largest_bits(const float* x, int64_t n) {
+  int32_t most = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    int32_t bits;
+    memcpy(&bits, &x[i], sizeof bits);
+    bits &= INT32_MAX;
+    most = bits > most ? bits : most;
+  }
+  return most;
+}
+
+static void encode_row(const float* restrict x, int64_t n, int8_t* restrict codes, float* scale) {
+  const int32_t infinity = 0x7f800000, least = 17 << 23;  // 2^-110
+  const int32_t bits = largest_bits(x, n);
+  float most;
+  memcpy(&most, &bits, sizeof most);
+  if (bits < least || bits >= infinity) {
+    for (int64_t i = 0; i < n; ++i) codes[i] = 0;
+    *scale = bits < least ? 0.0f : most;  // 0 times an infinity is a NaN
+    return;
+  }
+  const float magic = 12582912.0f, inverse = 127.0f / most;
+  for (int64_t i = 0; i < n; ++i) codes[i] = (int8_t)(int32_t)((x[i] * inverse + magic) - magic);
+  *scale = most / 127.0f;
+}
+
+void tt_encode_rows(const float* x, int64_t rows, int64_t columns, int8_t* codes, float* scale) {
+  for (int64_t r = 0; r < rows; ++r) {
+    encode_row(x + r * columns, columns, codes + r * columns, scale + r);
+  }
+}
+
+void tt_decode_rows(const int8_t* codes, const float* scale, int64_t rows, int64_t columns,
+                    int64_t step, float* x) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c) {
+      x[r * columns + c] = (float)codes[r * step + c] * scale[r];
+    }
+  }
+}
+
 void tt_mask_q8(const int8_t* y, int64_t n, int32_t low, int32_t high, uint8_t* mask) {
   int64_t i = 0;
   for (; i + 8 <= n; i += 8) {
