@@ -218,7 +218,9 @@ TEST_F(Sparsify, AnalysesAndGoesOn) {
       "1",      "--bias-step",  "4",     "--ratios", "0.5",       "--", "--batch-size", "4"};
   const Output first = run(command("analyse", flags));
   ASSERT_EQ(first.exit_code, 0) << first.err;
-  EXPECT_EQ(xml_defect(text_of("parts/accuracy.svg")), "");
+  for (const char* picture : {"parts/accuracy.svg", "parts/likelihood.svg"}) {
+    EXPECT_EQ(xml_defect(text_of(picture)), "");
+  }
   EXPECT_EQ(xml_defect(text_of("parts/fisher.svg")), "");
   const std::string table = text_of("parts/contributions.csv");
   const Output again = run(command("analyse", flags));
@@ -232,7 +234,7 @@ TEST_F(Sparsify, AnalysesAndGoesOn) {
       run(command("search", {"--classes", "3", "--contributions", "parts", "--memory-budget", "4KB",
                              "--accounting", "mcunetv3"}));
   ASSERT_EQ(found.exit_code, 0) << found.err;
-  EXPECT_THAT(found.out, HasSubstr("accuracy"));
+  EXPECT_THAT(found.out, HasSubstr("likelihood, 13 of 46 parts measured"));
 }
 
 TEST_F(Sparsify, OptionsOfAnalyseAreThoseOfItsRuns) {
